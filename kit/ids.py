@@ -1,0 +1,48 @@
+"""Identifiers: time-ordered ids with a prefix that names the noun, and short references people can type."""
+
+import os
+import secrets
+import time
+import uuid
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32: no I, L, O or U, so a reference survives being read aloud or typed."""
+
+_CHECK_MODULUS = 31
+"""Prime, so that a changed character or two swapped neighbours always change the check character."""
+
+
+def uuid7() -> uuid.UUID:
+    """A UUID of version 7 (RFC 9562 §5.7): milliseconds first, so rows made later sort later."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    value &= ~(0xF << 76) & ~(0x3 << 62)
+    return uuid.UUID(int=value | 0x7 << 76 | 0x2 << 62)
+
+
+def new_id(prefix: str) -> str:
+    """A new id such as `pay_0192f0c1b2c37d4e8f901234567890ab`."""
+    return f"{prefix}_{uuid7().hex}"
+
+
+def check_character(body: str) -> str:
+    """Check character of a reference: position-weighted sum of base-32 values modulo 31."""
+    total = sum((index + 1) * _ALPHABET.index(character) for index, character in enumerate(body))
+    return _ALPHABET[total % _CHECK_MODULUS]
+
+
+def new_reference(prefix: str, length: int = 8) -> str:
+    """A short reference: prefix, `length` random base-32 characters, one check character."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return prefix + body + check_character(body)
+
+
+def is_reference(text: str, prefix: str, length: int = 8) -> bool:
+    """Whether `text` is a well-formed reference of this prefix with the right check character."""
+    body = text[len(prefix) : -1]
+    return (
+        text.startswith(prefix)
+        and len(body) == length
+        and all(character in _ALPHABET for character in body)
+        and text[-1] == check_character(body)
+    )

@@ -1,0 +1,328 @@
+"""What other rooms may know of the payment service: bills, attempts, refunds, receipts, reconciliation, events."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from kit.money import Dong, PositiveDong
+
+Method = Literal["card", "vietqr", "cash_on_delivery", "cash_at_counter", "none"]
+"""`none` belongs to a bill of which the citizen owes nothing."""
+
+LineKind = Literal["fee", "charge", "postage", "collection"]
+PaymentStatus = Literal[
+    "open",
+    "pending",
+    "unknown",
+    "partially_paid",
+    "paid",
+    "expired",
+    "cancelled",
+    "refund_pending",
+    "refunded",
+]
+AttemptStatus = Literal[
+    "created",
+    "pending",
+    "requires_action",
+    "succeeded",
+    "succeeded_mismatch",
+    "failed",
+    "expired",
+    "cancelled",
+    "unknown",
+]
+RefundStatus = Literal["requested", "approved", "rejected", "processing", "succeeded", "failed"]
+RefundReason = Literal["refused", "withdrawn", "papers_lost", "overpaid", "paid_twice", "paid_late", "other"]
+ReconciliationStatus = Literal["waiting", "balanced", "breaks_open", "closed"]
+BreakKind = Literal[
+    "missing_in_bank",
+    "missing_in_ledger",
+    "missing_in_gateway",
+    "amount_over",
+    "amount_under",
+    "fee_variance",
+    "duplicate_credit",
+    "wrong_reference",
+    "late",
+    "ambiguous",
+    "statement_unbalanced",
+    "statement_gap",
+]
+DOSSIER_CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.\-]{3,63}$"
+DossierCode = Annotated[str, StringConstraints(pattern=DOSSIER_CODE_PATTERN)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class BillShare(Strict):
+    payer: Annotated[str, StringConstraints(pattern=r"^(citizen|budget:[A-Za-z0-9.\-]{1,20})$")]
+    amount_dong: Dong
+
+
+class BillLine(Strict):
+    """One thing owed, as quoted. A line of 0 đồng stays on the bill and on the receipt."""
+
+    item: Key
+    kind: LineKind
+    leg: Literal["send", "return"] | None = None
+    label_vi: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    label_en: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    beneficiary: Key
+    shares: Annotated[tuple[BillShare, ...], Field(min_length=1, max_length=10)]
+
+
+class CreatePayment(Strict):
+    """Open the bill of one dossier. `bill_reference` is unique for ever: the second time returns the first bill."""
+
+    bill_reference: Key
+    dossier_code: DossierCode
+    procedure: Key
+    quote_id: Key
+    lines: Annotated[tuple[BillLine, ...], Field(min_length=1, max_length=50)]
+    expires_at: datetime
+
+    @model_validator(mode="after")
+    def _expiry_has_an_offset(self) -> "CreatePayment":
+        if self.expires_at.tzinfo is None:
+            raise ValueError("expires_at needs a time zone offset")
+        return self
+
+
+class CreateAttempt(Strict):
+    """Start one try at collecting the rest of a bill. `payment_method` is a token of the gateway, for cards only."""
+
+    method: Literal["card", "vietqr", "cash_on_delivery", "cash_at_counter"]
+    payment_method: Annotated[str, StringConstraints(max_length=100)] | None = None
+    expires_in_seconds: Annotated[int, Field(strict=True, ge=1, le=30 * 86_400)] | None = None
+
+
+class Attempt(Record):
+    id: str
+    method: Method
+    status: AttemptStatus
+    amount_dong: Dong
+    reference: str
+    """Short alphanumeric reference with check digit; the content of a VietQR transfer."""
+    qr_payload: str | None = None
+    gateway_intent_id: str | None = None
+    pay_url: str | None = None
+    expires_at: datetime
+    created_at: datetime
+
+
+class PaymentFact(Record):
+    """One line of a payment's history, oldest first."""
+
+    id: str
+    kind: str
+    amount_dong: int
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+    detail: str
+
+
+class Payment(Record):
+    """A bill and how far it is paid. Amounts in đồng; `due_dong` is the citizen's part, `budget_dong` the budgets'."""
+
+    id: str
+    bill_reference: str
+    dossier_code: str
+    procedure: str
+    status: PaymentStatus
+    due_dong: int
+    paid_dong: int
+    budget_dong: int
+    excess_dong: int
+    """Money received beyond what was due, or after the bill had ended, still held in suspense."""
+    refunded_dong: int
+    refundable_dong: int
+    """What a refund may still give back of the dossier's own money, pending refunds already deducted."""
+    lines: tuple[BillLine, ...]
+    attempts: tuple[Attempt, ...]
+    receipt_number: str | None
+    pay_page_url: str
+    expires_at: datetime
+    created_at: datetime
+    version: int
+
+
+class PaymentDetail(Payment):
+    facts: tuple[PaymentFact, ...]
+
+
+class PaymentPage(Record):
+    items: tuple[Payment, ...]
+    next_cursor: str | None = None
+
+
+class RecordCash(Strict):
+    """Cash that a courier or a counter has taken. `event_id` makes a repeat harmless."""
+
+    event_id: Key
+    amount_dong: PositiveDong
+    collected_at: datetime
+    collector: Key
+    place: Literal["courier", "counter"]
+
+
+class CancelPayment(Strict):
+    reason: Literal["refused", "withdrawn", "expired", "papers_lost", "other"]
+
+
+class RequestRefund(Strict):
+    """Ask for money back. `source` says whether dossier money or held excess is returned.
+
+    `request_key` is unique for ever; two equal partial refunds carry two keys.
+    `items` limits the refund to some lines and their order of law; without it every refundable line counts.
+    """
+
+    request_key: Key
+    reason: RefundReason
+    source: Literal["bill", "excess"]
+    amount_dong: PositiveDong
+    expected_refundable_dong: Dong | None = None
+    items: Annotated[tuple[Key, ...], Field(max_length=50)] = ()
+
+
+class DecideRefund(Strict):
+    """The second person's answer. `proposal_hash` proves which proposal was read."""
+
+    decision: Literal["approve", "reject"]
+    proposal_hash: Key
+    note: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class Refund(Record):
+    id: str
+    payment_id: str
+    dossier_code: str
+    status: RefundStatus
+    reason: RefundReason
+    source: Literal["bill", "excess"]
+    amount_dong: int
+    route: Literal["gateway", "bank_transfer", "treasury_voucher", "undecided"]
+    proposal_hash: str
+    requested_by: str
+    decided_by: str | None
+    gateway_refund_id: str | None
+    bank_order_reference: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RefundPage(Record):
+    items: tuple[Refund, ...]
+    next_cursor: str | None = None
+
+
+class PutPayer(Strict):
+    """Who is named on the receipt. Kept here so that workflow histories never carry a name."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    address: Annotated[str, StringConstraints(max_length=300)] = ""
+
+
+class RecordRemittance(Strict):
+    """The post has deposited a shift's cash and will remit it. `event_id` makes a repeat harmless."""
+
+    event_id: Key
+    reference: Key
+    amount_dong: PositiveDong
+    collector: Key
+    deposited_at: datetime
+    dossier_codes: Annotated[tuple[DossierCode, ...], Field(max_length=5_000)] = ()
+
+
+class TieOutRow(Record):
+    """One flow of money seen from three sides, in đồng. `difference_dong` is what nothing explains."""
+
+    flow: Literal["card", "vietqr", "post_remittance", "transfer_out", "unidentified"]
+    source_dong: int
+    bank_dong: int
+    ledger_dong: int
+    timing_dong: int
+    difference_dong: int
+
+
+class Break(Record):
+    id: str
+    kind: BreakKind
+    business_date: date
+    amount_dong: int
+    account: str
+    subject: str
+    text_vi: str
+    text_en: str
+    status: Literal["open", "resolved"]
+    opened_at: datetime
+    resolved_at: datetime | None
+    resolution: str | None
+
+
+class Reconciliation(Record):
+    """The state of one account and business date."""
+
+    account: str
+    business_date: date
+    status: ReconciliationStatus
+    statement_imported: bool
+    settlement_imported: bool
+    opening_dong: int
+    closing_dong: int
+    ledger_bank_dong: int
+    rows: tuple[TieOutRow, ...]
+    open_breaks: int
+    open_breaks_dong: int
+    unexplained_dong: int
+    """Signed: bank − ledger − open breaks. Must be 0 before the day can be closed."""
+    matched_lines: int
+    closed_by: tuple[str, ...] = ()
+    seal: str | None = None
+
+
+class RunReconciliation(Strict):
+    business_date: date
+
+
+class StatementImport(Record):
+    id: str
+    account: str
+    business_date: date
+    lines: int
+    duplicate: bool
+    opening_dong: int
+    closing_dong: int
+
+
+class PaymentTotals(Record):
+    """What all bills of a period come to, by payer and by beneficiary, in đồng."""
+
+    by_payer: dict[str, int]
+    by_beneficiary: dict[str, int]
+    collected_dong: int
+    refunded_dong: int
+    suspense_dong: int
+    trial_balance_dong: int
+    """Debits minus credits over all accounts: 0, or the books are wrong."""
+
+
+class PaymentEvent(Record):
+    """Body `data` of every webhook `payment.*` and `refund.*`. A hint: re-read the payment before acting."""
+
+    event_id: str
+    dossier_code: str
+    payment_id: str
+    refund_id: str | None = None
+    status: str
+    amount_dong: int
+    occurred_at: datetime

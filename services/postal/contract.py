@@ -1,0 +1,352 @@
+"""What other rooms may know of the postal service: contacts, shipments, courier events, claims, remittances."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from kit.money import Dong, PositiveDong
+
+Direction = Literal["outbound", "return"]
+"""outbound: citizen → agency; return: agency → citizen."""
+
+ShipmentStatus = Literal[
+    "draft",
+    "booked",
+    "pickup_in_progress",
+    "pickup_failed",
+    "collected",
+    "at_origin_office",
+    "in_transit",
+    "at_delivery_office",
+    "held",
+    "out_for_delivery",
+    "attempt_failed",
+    "ready_for_collection",
+    "delivered_pending_evidence",
+    "delivered",
+    "returning",
+    "returned",
+    "investigating",
+    "lost",
+    "damaged",
+    "cancelled",
+]
+EventKind = Literal[
+    "pickup_started",
+    "pickup_failed",
+    "collected",
+    "partially_collected",
+    "arrived_origin_office",
+    "departed",
+    "arrived_delivery_office",
+    "held",
+    "released",
+    "out_for_delivery",
+    "attempt_failed",
+    "ready_for_collection",
+    "handed_over",
+    "evidence_added",
+    "return_started",
+    "returned",
+    "investigation_opened",
+    "found",
+    "declared_lost",
+    "declared_damaged",
+    "cancelled",
+]
+Custodian = Literal["citizen", "courier", "post_office", "transport", "agency", "nobody_known"]
+ReasonCode = Literal[
+    "R01",
+    "R02",
+    "R03",
+    "R04",
+    "R05",
+    "R06",
+    "R07",
+    "R08",
+    "R09",
+    "R10",
+    "R11",
+    "R12",
+    "R13",
+    "R14",
+    "R15",
+    "R16",
+    "R20",
+    "R21",
+    "R22",
+    "R23",
+]
+MeasureCode = Literal["M1", "M2", "M3", "M4", "M5", "M6"]
+ClaimStatus = Literal["submitted", "in_review", "approved", "rejected", "paid"]
+DOSSIER_CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.\-]{3,63}$"
+DossierCode = Annotated[str, StringConstraints(pattern=DOSSIER_CODE_PATTERN)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Commune = Annotated[str, StringConstraints(pattern=r"^\d{5}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class PutContact(Strict):
+    """Where the citizen of a dossier lives. Kept here so that workflow histories carry no name, address or phone."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    phone: Annotated[str, StringConstraints(pattern=r"^\+?\d{8,15}$")]
+    address: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    commune: Commune
+
+
+class Contact(Record):
+    """The answer never repeats the phone in full: other services need the id only."""
+
+    id: str
+    dossier_code: str
+    commune: str
+
+
+class Money(Strict):
+    """What the courier must collect in cash at the door, by line owner."""
+
+    amount_dong: PositiveDong
+    payment_id: Key
+    attempt_reference: Key
+
+
+class CreateShipment(Strict):
+    """Book one leg. `shipment_key` is unique for ever: the second time returns the first shipment."""
+
+    shipment_key: Key
+    dossier_code: DossierCode
+    direction: Direction
+    contact_id: Key
+    agency: Key
+    agency_commune: Commune
+    weight_grams: Annotated[int, Field(strict=True, ge=1, le=30_000)]
+    postage_dong: Dong
+    """Gross postage of this leg as quoted: the base of compensation."""
+    checklist: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...],
+        Field(min_length=1, max_length=50),
+    ]
+    cash: Money | None = None
+    pickup_by: datetime | None = None
+    previous_shipment_id: Key | None = None
+
+
+class Piece(Record):
+    """One paper on the checklist and whether it is in the envelope."""
+
+    position: int
+    name: str
+    collected: bool
+
+
+class ShipmentEvent(Record):
+    """One fact of the log, as stored. `applied` is false for an illegal or late fact; `anomaly` says why."""
+
+    id: str
+    kind: str
+    occurred_at: datetime
+    received_at: datetime
+    device_id: str
+    device_seq: int
+    actor: str
+    place: str
+    reason: str | None
+    measure: str | None
+    applied: bool
+    anomaly: str | None
+    note: str
+
+
+class Shipment(Record):
+    id: str
+    s10: str
+    dossier_code: str
+    direction: Direction
+    status: ShipmentStatus
+    custodian: Custodian
+    agency: str
+    weight_grams: int
+    postage_dong: int
+    pieces: tuple[Piece, ...]
+    seal_number: str | None
+    cash_due_dong: int
+    cash_collected_dong: int
+    attempts: int
+    held_until: date | None
+    receipt_code: str | None
+    tracking_url: str
+    created_at: datetime
+    version: int
+
+
+class ShipmentDetail(Shipment):
+    events: tuple[ShipmentEvent, ...]
+
+
+class ShipmentPage(Record):
+    items: tuple[Shipment, ...]
+    next_cursor: str | None = None
+
+
+class Evidence(Strict):
+    """Proof of a handover. At pickup: ticks, seal, two signatures; at delivery: who received, and how it was proved."""
+
+    collected_positions: Annotated[tuple[int, ...], Field(max_length=50)] = ()
+    page_count: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
+    seal_number: Annotated[str, StringConstraints(max_length=40)] | None = None
+    citizen_signature_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    courier_signature_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    receiver: Literal["addressee", "authorised_person", "agency_officer"] | None = None
+    proof: Literal["code", "signature", "photo"] | None = None
+
+
+class PostEvent(Strict):
+    """One fact from a courier's device or the carrier. `event_id` is made by the device; sending again is harmless."""
+
+    event_id: Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    s10: Annotated[str, StringConstraints(min_length=13, max_length=20)]
+    kind: EventKind
+    occurred_at: datetime
+    device_id: Key
+    device_seq: Annotated[int, Field(strict=True, ge=1)]
+    place: Annotated[str, StringConstraints(max_length=120)] = ""
+    reason: ReasonCode | None = None
+    measure: MeasureCode | None = None
+    cash_collected_dong: Dong = 0
+    evidence: Evidence | None = None
+    note: Annotated[str, StringConstraints(max_length=500)] = ""
+
+    @model_validator(mode="after")
+    def _time_has_an_offset(self) -> "PostEvent":
+        if self.occurred_at.tzinfo is None:
+            raise ValueError("occurred_at needs a time zone offset")
+        return self
+
+
+class PostEvents(Strict):
+    events: Annotated[tuple[PostEvent, ...], Field(min_length=1, max_length=3_000)]
+
+
+class EventResult(Record):
+    """Per item: `stored` (first time), `duplicate` (same body), `conflict` (same id, other body), `unknown_item`."""
+
+    event_id: str
+    result: Literal["stored", "duplicate", "conflict", "unknown_item"]
+    applied: bool
+    anomaly: str | None
+    status: str | None
+
+
+class EventResults(Record):
+    results: tuple[EventResult, ...]
+
+
+class CreateDeposit(Strict):
+    """A courier hands the cash of a shift to the post office, which remits it under `reference`."""
+
+    event_id: Key
+    courier: Key
+    counted_dong: PositiveDong
+
+
+class Deposit(Record):
+    id: str
+    reference: str
+    courier: str
+    counted_dong: int
+    expected_dong: int
+    difference_dong: int
+    dossier_codes: tuple[str, ...]
+    deposited_at: datetime
+
+
+class CreateClaim(Strict):
+    """Claim for a lost or damaged item. `claim_key` is unique for ever."""
+
+    claim_key: Key
+    shipment_id: Key
+    reason: Literal["lost", "damaged", "late"]
+
+
+class DecideClaim(Strict):
+    decision: Literal["approve", "reject"]
+    note: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class Claim(Record):
+    """Compensation is 4 times the gross postage on total loss, the charge's refund included (carriers' statement of the
+    legal default under Luật Bưu chính 2010 and NĐ 47/2011, Đ.25; not verified against the text)."""
+
+    id: str
+    shipment_id: str
+    dossier_code: str
+    status: ClaimStatus
+    reason: str
+    compensation_dong: int
+    answer_by: date
+    pay_by: date | None
+    created_at: datetime
+    decided_at: datetime | None
+
+
+class ClaimPage(Record):
+    items: tuple[Claim, ...]
+    next_cursor: str | None = None
+
+
+class Tracking(Record):
+    """What anybody holding the number may know: no name, no address, no kind of dossier."""
+
+    s10: str
+    status: ShipmentStatus
+    status_vi: str
+    status_en: str
+    custodian: Custodian
+    next_vi: str
+    next_en: str
+    events: tuple["TrackingEvent", ...]
+
+
+class TrackingEvent(Record):
+    occurred_at: datetime
+    text_vi: str
+    text_en: str
+    place: str
+
+
+class PostalEvent(Record):
+    """Body `data` of every webhook `shipment.*` and `claim.*`. A hint: re-read the shipment before acting."""
+
+    event_id: str
+    dossier_code: str
+    shipment_id: str
+    direction: Direction
+    status: str
+    cash_collected_dong: int = 0
+    collector: str = ""
+    claim_id: str | None = None
+    occurred_at: datetime
+
+
+class DepositEvent(Record):
+    """Body `data` of the webhook `deposit.made`."""
+
+    event_id: str
+    deposit_id: str
+    reference: str
+    amount_dong: int
+    collector: str
+    deposited_at: datetime
+    dossier_codes: tuple[str, ...]
