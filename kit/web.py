@@ -95,21 +95,19 @@ class Pages:
         lang = language_of(request)
         person = person_of(request)
         flash = request.session.pop("flash", []) if "session" in request.scope else []
-        environment = self._environment.overlay()
-        environment.globals.update(
+        html = self._environment.get_template(template).render(
             lang=lang,
             t=lambda vi, en: vi if lang == "vi" else en,
             dong=lambda amount: format_dong(amount, lang),
             when=format_when,
             day=format_day,
-        )
-        html = environment.get_template(template, globals=environment.globals).render(
             service=self.site,
             nav=self._nav(request, person),
             person=person,
-            csrf=_csrf_of(request) if person else "",
+            csrf=_csrf_of(request) if "session" in request.scope else "",
             request_id=request_id_var.get(),
             flash=flash,
+            status=status,
             path_with_lang=lambda wanted: str(request.url.include_query_params(lang=wanted)),
             **context,
         )

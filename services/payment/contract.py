@@ -52,7 +52,9 @@ BreakKind = Literal[
 ]
 DOSSIER_CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.\-]{3,63}$"
 DossierCode = Annotated[str, StringConstraints(pattern=DOSSIER_CODE_PATTERN)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL stores every character but this one."""
+Key = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=NO_NUL)]
 
 
 class Strict(BaseModel):
@@ -74,8 +76,8 @@ class BillLine(Strict):
     item: Key
     kind: LineKind
     leg: Literal["send", "return"] | None = None
-    label_vi: Annotated[str, StringConstraints(min_length=1, max_length=300)]
-    label_en: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    label_vi: Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=NO_NUL)]
+    label_en: Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=NO_NUL)]
     beneficiary: Key
     shares: Annotated[tuple[BillShare, ...], Field(min_length=1, max_length=10)]
 
@@ -98,10 +100,15 @@ class CreatePayment(Strict):
 
 
 class CreateAttempt(Strict):
-    """Start one try at collecting the rest of a bill. `payment_method` is a token of the gateway, for cards only."""
+    """Start one try at collecting the rest of a bill. `payment_method` is a token of the gateway, for cards only.
+
+    A bill has one live attempt. With `replace` the live one is given up first (a card is asked about at the gateway);
+    without it a second attempt is refused. An `unknown` attempt is never replaced.
+    """
 
     method: Literal["card", "vietqr", "cash_on_delivery", "cash_at_counter"]
-    payment_method: Annotated[str, StringConstraints(max_length=100)] | None = None
+    payment_method: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_NUL)] | None = None
+    replace: bool = False
     expires_in_seconds: Annotated[int, Field(strict=True, ge=1, le=30 * 86_400)] | None = None
 
 
@@ -110,6 +117,8 @@ class Attempt(Record):
     method: Method
     status: AttemptStatus
     amount_dong: Dong
+    received_dong: int = 0
+    """What this attempt brought in; differs from `amount_dong` when the status is `succeeded_mismatch`."""
     reference: str
     """Short alphanumeric reference with check digit; the content of a VietQR transfer."""
     qr_payload: str | None = None
@@ -199,7 +208,14 @@ class DecideRefund(Strict):
 
     decision: Literal["approve", "reject"]
     proposal_hash: Key
-    note: Annotated[str, StringConstraints(max_length=500)] = ""
+    note: Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)] = ""
+
+
+class SettleRefund(Strict):
+    """The treasury or the counter has paid a voucher out. `event_id` makes a repeat harmless."""
+
+    event_id: Key
+    reference: Key
 
 
 class Refund(Record):
@@ -228,8 +244,8 @@ class RefundPage(Record):
 class PutPayer(Strict):
     """Who is named on the receipt. Kept here so that workflow histories never carry a name."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    address: Annotated[str, StringConstraints(max_length=300)] = ""
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
+    address: Annotated[str, StringConstraints(max_length=300, pattern=NO_NUL)] = ""
 
 
 class RecordRemittance(Strict):
@@ -241,6 +257,18 @@ class RecordRemittance(Strict):
     collector: Key
     deposited_at: datetime
     dossier_codes: Annotated[tuple[DossierCode, ...], Field(max_length=5_000)] = ()
+
+
+class Remittance(Record):
+    """A deposit of the post, as recorded."""
+
+    id: str
+    event_id: str
+    reference: str
+    amount_dong: int
+    collector: str
+    deposited_at: datetime
+    recorded_at: datetime
 
 
 class TieOutRow(Record):
@@ -267,6 +295,34 @@ class Break(Record):
     opened_at: datetime
     resolved_at: datetime | None
     resolution: str | None
+    flow: str | None = None
+    """The tie-out row this break explains; None when the bank is not concerned."""
+    proposed_by: str | None = None
+    proposal_hash: str | None = None
+
+
+class BreakPage(Record):
+    items: tuple[Break, ...]
+    next_cursor: str | None = None
+
+
+class ResolveBreak(Strict):
+    """How a break ends. `assign` gives held money to a bill, `write_off` books it as loss or gain, `explain` only
+    records why nothing needs booking (refused while the ledger still holds money for it).
+
+    Booking needs two people: the first call proposes, a second person repeats it with `proposal_hash`.
+    """
+
+    action: Literal["assign", "write_off", "explain"]
+    payment_id: Annotated[str, StringConstraints(pattern=r"^pay_[0-9a-f]{32}$")] | None = None
+    note: Annotated[str, StringConstraints(min_length=3, max_length=500, pattern=NO_NUL)]
+    proposal_hash: Key | None = None
+
+
+class CloseDay(Strict):
+    """Close a business day. The first person's call proposes; a second person confirms with `proposal_hash`."""
+
+    proposal_hash: Key | None = None
 
 
 class Reconciliation(Record):
@@ -288,6 +344,9 @@ class Reconciliation(Record):
     matched_lines: int
     closed_by: tuple[str, ...] = ()
     seal: str | None = None
+    proposed_by: str | None = None
+    proposal_hash: str | None = None
+    """What a second person confirms to close the day; None while nobody has proposed it."""
 
 
 class RunReconciliation(Strict):
@@ -323,6 +382,8 @@ class PaymentEvent(Record):
     dossier_code: str
     payment_id: str
     refund_id: str | None = None
+    request_key: str | None = None
+    """The key a refund was requested with: names the workflow that watches it."""
     status: str
     amount_dong: int
     occurred_at: datetime

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, ConfigDict, SecretStr
 from sqlalchemy import text
 from sqlalchemy.orm import registry
@@ -92,7 +92,7 @@ async def notes(session: SessionDep) -> list[str]:
     return list((await session.exec(select(Note.title).order_by(Note.title))).all())
 
 
-def create_notebook(url: str, *, webhook_url: str | None = None):
+def create_notebook(url: str, *, webhook_url: str | None = None) -> FastAPI:
     """The notebook's app on a database."""
     settings = ServiceSettings(
         public_url=checked_url("http://service.test"),

@@ -1,0 +1,73 @@
+"""Sees one refund through: proposed, decided by a second person, paid out, or said why not."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from services.payment.contract import Refund, RequestRefund
+    from workflows.activities import PaymentActivities, RefundCall, RefundRead
+    from workflows.calls import act
+    from workflows.contract import RefundInput, RefundResult, ServiceNews
+
+_ENDS = frozenset({"rejected", "succeeded"})
+
+
+@workflow.defn(name="Refund")
+class RefundWorkflow:
+    """The payment service does the work and keeps the state; this watches that it comes to an end."""
+
+    @workflow.init
+    def __init__(self, refund: RefundInput) -> None:
+        self._input = refund
+        self._seen: set[str] = set()
+        self._news = False
+        self._state: Refund | None = None
+        self._reminders = 0
+
+    @workflow.signal
+    def service_news(self, news: ServiceNews) -> None:
+        """Something happened to this refund."""
+        if news.event_id not in self._seen:
+            self._seen.add(news.event_id)
+            self._news = True
+
+    @workflow.query
+    def view(self) -> Refund | None:
+        """The refund as last read; None before it was proposed."""
+        return self._state
+
+    @workflow.run
+    async def run(self, refund: RefundInput) -> RefundResult:
+        """Propose, then wait for the end. A refusal to propose is a result too: nothing was refundable."""
+        try:
+            self._state = await act(
+                PaymentActivities,
+                PaymentActivities.request_refund,
+                RefundCall(
+                    key=f"{workflow.info().workflow_id}:request",
+                    payment_id=refund.payment_id,
+                    body=RequestRefund(
+                        request_key=refund.request_key,
+                        reason=refund.reason,
+                        source=refund.source,
+                        amount_dong=refund.amount_dong,
+                        items=refund.items,
+                    ),
+                ),
+            )
+        except ActivityError as error:
+            cause = error.cause
+            kind = cause.type if isinstance(cause, ApplicationError) else None
+            return RefundResult(refund_id="", status=f"not_possible:{kind}", amount_dong=0)
+        while self._state.status not in _ENDS:
+            try:
+                await workflow.wait_condition(lambda: self._news, timeout=timedelta(seconds=refund.remind_seconds))
+            except TimeoutError:
+                self._reminders += 1
+            self._news = False
+            self._state = await act(
+                PaymentActivities, PaymentActivities.read_refund, RefundRead(refund_id=self._state.id)
+            )
+        return RefundResult(refund_id=self._state.id, status=self._state.status, amount_dong=self._state.amount_dong)
