@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import httpx
@@ -25,6 +25,7 @@ from kit.errors import BadInput, FieldError, NotFound, Problem, TooLarge, Unavai
 from kit.settings import ProcessSettings, ServiceSettings, text_of
 from kit.telemetry import Metrics, Receive, Scope, Send, configure_logging, request_id_var, tracer_provider
 from kit.web import Pages, SignInNeeded, Site, add_pages, language_of, see_other
+from kit.webhook_api import webhook_router
 from kit.webhooks import Outbox, Relay
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
 
 def create_service(process: Process, settings: ServiceSettings, *, outbox: Outbox, site: Site) -> FastAPI:
     """A process with its own database, pages and outbox relay."""
-    app = create_process(process, settings)
+    app = create_process(replace(process, routers=[*process.routers, webhook_router(outbox)]), settings)
     engine = create_engine(str(settings.database_url), pool_size=settings.database_pool_size)
     app.state.engine = engine
     app.state.sessions = create_sessions(engine)

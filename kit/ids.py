@@ -5,11 +5,12 @@ import secrets
 import time
 import uuid
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32: no I, L, O or U, so a reference survives being read aloud or typed."""
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXY"
+"""Crockford's letters and digits without I, L, O, U, which are misread, and without Z, so that they are a prime 31.
 
-_CHECK_MODULUS = 31
-"""Prime, so that a changed character or two swapped neighbours always change the check character."""
+A prime number of symbols with weights below it makes a changed character, or two swapped neighbours, always change
+the check character.
+"""
 
 
 def uuid7() -> uuid.UUID:
@@ -26,13 +27,13 @@ def new_id(prefix: str) -> str:
 
 
 def check_character(body: str) -> str:
-    """Check character of a reference: position-weighted sum of base-32 values modulo 31."""
+    """Check character of a reference: position-weighted sum of the symbols modulo 31."""
     total = sum((index + 1) * _ALPHABET.index(character) for index, character in enumerate(body))
-    return _ALPHABET[total % _CHECK_MODULUS]
+    return _ALPHABET[total % len(_ALPHABET)]
 
 
 def new_reference(prefix: str, length: int = 8) -> str:
-    """A short reference: prefix, `length` random base-32 characters, one check character."""
+    """A short reference: prefix, `length` random symbols, one check character."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(length))
     return prefix + body + check_character(body)
 
