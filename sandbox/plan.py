@@ -246,7 +246,7 @@ def load_plan(run: Path, port_base: int) -> Plan:
     """The plan of a run folder; its secrets are made once and kept, so a second start continues the first."""
     file = run / "secrets.json"
     known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-    wanted = _fresh_secrets()
+    wanted = fresh_secrets()
     if wanted.keys() - known.keys():
         known = {**wanted, **known}
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -255,7 +255,8 @@ def load_plan(run: Path, port_base: int) -> Plan:
     return Plan(run=run, port_base=port_base, secrets=known)
 
 
-def _fresh_secrets() -> dict[str, str]:
+def fresh_secrets() -> dict[str, str]:
+    """New random secrets for a whole stack."""
     plain = ["postgres", "people", "bank_key", "receipt", "label"]
     for service in SERVICES:
         plain += [f"{service}_database", f"{service}_session"]
