@@ -1,0 +1,162 @@
+"""Takes the pictures of the documentation: `make screenshots`. Plays some dossiers, then looks at every page in Chromium."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from sandbox.business_day import end_of_day, today
+from sandbox.demo import free_port_base, play_all
+from sandbox.dossiers import load_dossiers
+from sandbox.people import World, officers_at_work
+from sandbox.plan import ROOT, Plan
+from sandbox.stack import Stack
+from sandbox.terminal import complain, console
+
+FOLDER = ROOT / "docs" / "screenshots"
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_DOSSIERS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One page: what it is called, where it is, who looks at it."""
+
+    name: str
+    service: str
+    path: str
+    person: str | None = None
+
+
+def chromium() -> str | None:
+    """Where Chromium is on this machine, if it is."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+async def shots_of(world: World) -> list[Shot]:
+    """Every page the README lists, on things that exist in the running stack."""
+    payments = (await world.read("payment", "/v1/payments?limit=50"))["items"]
+    paid = next(p for p in payments if p["status"] == "paid" and p["due_dong"] > 0)
+    shipments = (await world.read("postal", "/v1/shipments?limit=50"))["items"]
+    shipment = next(s for s in shipments if s["status"] == "delivered")
+    day = today()
+    return [
+        Shot("fees-catalogue", "fees", "/catalogue"),
+        Shot("fees-procedure", "fees", "/catalogue/passport?on=2025-12-31"),
+        Shot("fees-try", "fees", _TRY),
+        Shot("fees-instruments", "fees", "/instruments"),
+        Shot("payment-desk", "payment", "/desk", "ke-toan-truong"),
+        Shot("payment-payments", "payment", "/payments", "ke-toan"),
+        Shot("payment-payment", "payment", f"/payments/{paid['id']}", "ke-toan"),
+        Shot("payment-refunds", "payment", "/refunds", "ke-toan-truong"),
+        Shot("payment-reconciliation", "payment", f"/reconciliations/{day}", "ke-toan"),
+        Shot("payment-ledger", "payment", "/ledger", "ke-toan"),
+        Shot("payment-pay", "payment", paid["pay_page_url"]),
+        Shot("payment-receipt-check", "payment", "/receipts/check"),
+        Shot("postal-courier", "postal", "/courier", "buu-ta-1"),
+        Shot("postal-board", "postal", "/board", "dieu-phoi"),
+        Shot("postal-shipments", "postal", "/shipments", "dieu-phoi"),
+        Shot("postal-shipment", "postal", f"/shipments/{shipment['id']}", "dieu-phoi"),
+        Shot("postal-claims", "postal", "/claims", "dieu-phoi"),
+        Shot("postal-tracking", "postal", f"/track/{shipment['s10']}"),
+    ]
+
+
+_TRY = (
+    "/try?procedure=passport&case=first_issue&filed_on=2025-12-31&channel=online&province=01&commune=00070"
+    "&agency=G01.02&return_result=on"
+)
+
+
+async def sign_in(context: BrowserContext, plan: Plan, service: str, person: str) -> None:
+    """Sign a person in through the identity provider's page, as a person would."""
+    page = await context.new_page()
+    await page.goto(f"{plan.url(service)}/login")
+    await page.fill("input[name=username]", person)
+    await page.fill("input[name=password]", plan.secrets["people"])
+    await page.click("button[type=submit]")
+    await page.wait_for_url(f"{plan.url(service)}/**")
+    await page.close()
+
+
+async def _shoot(browser: Browser, plan: Plan, shot: Shot, size: str) -> list[str]:
+    """Take one picture. Returns what is wrong: an error status, or a page wider than the screen."""
+    width, height = SIZES[size]
+    context = await browser.new_context(viewport={"width": width, "height": height}, locale="vi-VN")
+    try:
+        if shot.person:
+            await sign_in(context, plan, shot.service, shot.person)
+        page = await context.new_page()
+        address = shot.path if shot.path.startswith("http") else plan.url(shot.service) + shot.path
+        answer = await page.goto(address)
+        await page.screenshot(path=FOLDER / f"{shot.name}-{size}.png", full_page=True)
+        status = answer.status if answer else 0
+        return await _complaints(page, shot, size, status)
+    finally:
+        await context.close()
+
+
+async def _complaints(page: Page, shot: Shot, size: str, status: int) -> list[str]:
+    wrong = [f"{shot.name} answered {status}"] if status != 200 else []
+    overflow: Any = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    if overflow > 1:
+        wrong.append(f"{shot.name} is {overflow} px too wide on a {size}")
+    return wrong
+
+
+async def take_all(stack: Stack, executable: str) -> int:
+    """Play, look, save. Returns the exit code."""
+    first = today()
+    dossiers = load_dossiers()
+    interesting = [d for d in dossiers if d.says("citizen") not in ("pays", "nothing_due")]
+    chosen = (interesting + [d for d in dossiers if d.sends or d.returns])[:_DOSSIERS]
+    results, world = await play_all(stack.plan.description(), chosen, stack)
+    async with officers_at_work(world):
+        await end_of_day(world, first)
+    wrong = [difference for result in results for difference in result.differences]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        for shot in await shots_of(world):
+            for size in SIZES:
+                wrong += await _shoot(browser, stack.plan, shot, size)
+                console.print(f"  docs/screenshots/{shot.name}-{size}.png")
+        await browser.close()
+    await world.http.aclose()
+    for sentence in wrong:
+        complain(sentence)
+    return 1 if wrong else 0
+
+
+def main() -> None:
+    """Entry point of `python -m sandbox.screenshots`."""
+    executable = chromium()
+    if executable is None:
+        complain("Chromium is needed for the pictures; on Debian: apt-get install chromium")
+        raise SystemExit(1)
+    folder = Path(tempfile.mkdtemp(prefix="lien-thong-pictures-"))
+    try:
+        with Stack(folder, free_port_base()) as stack:
+            code = asyncio.run(take_all(stack, executable))
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()
