@@ -49,6 +49,8 @@ class Process:
     version: str = "0.1.0"
     startup: Sequence[Startup] = field(default_factory=tuple)
     probes: Sequence[Probe] = field(default_factory=tuple)
+    form_targets: Sequence[str] = field(default_factory=tuple)
+    """Other sites a form of ours may lead to, such as the gateway's pay page; browsers follow no form elsewhere."""
     resources: Sequence[Callable[[FastAPI], Any]] = field(default_factory=tuple)
     """Asynchronous context managers held open while the process lives, each given the app."""
 
@@ -74,7 +76,7 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
     app.include_router(_operations_router())
     _add_problem_handlers(app)
     _describe(app, process.routers)
-    app.add_middleware(_SecurityHeaders, forms=text_of(settings.issuer))
+    app.add_middleware(_SecurityHeaders, forms=" ".join([text_of(settings.issuer), *process.form_targets]))
     app.add_middleware(_BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(_RequestId)
     app.add_middleware(_measured, metrics=app.state.metrics)

@@ -264,8 +264,13 @@ def _sign_in_router(*, client_id: str, public_url: str, http: httpx.AsyncClient)
 
     @router.post("/logout")
     async def logout(request: Request, _: FormDep) -> Response:
+        """Leave here and at the identity provider, or the next person at this desk would be signed in as the last."""
         request.session.clear()
-        return see_other("/")
+        authority = cast("Authority", request.app.state.authority)
+        leave = (await authority.discovery()).get("end_session_endpoint")
+        if not leave:
+            return see_other("/")
+        return see_other(f"{leave}?{urlencode({'client_id': client_id, 'post_logout_redirect_uri': public_url})}")
 
     return router
 

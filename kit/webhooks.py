@@ -11,6 +11,7 @@ import logging
 import random
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
@@ -240,10 +241,9 @@ class Relay:
             except (OSError, httpx.HTTPError) as error:
                 log.warning("outbox relay waits", extra={"reason": type(error).__name__})
                 await asyncio.sleep(self.idle_seconds)
-            try:
-                await asyncio.wait_for(self.wake.wait(), timeout=self.idle_seconds)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.idle_seconds):
+                    await self.wake.wait()
 
     async def deliver_batch(self) -> int:
         """Lease the due deliveries, send them, write down what happened. Returns how many were tried."""

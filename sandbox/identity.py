@@ -37,21 +37,17 @@ SESSION_SECONDS = 8 * 3600
 SESSION_COOKIE = "sandbox_identity"
 OPENID_SCOPES = frozenset({"openid", "profile"})
 REQUEST_PARAMETERS = (
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "prompt",
-    "ui_locales",
+    *("response_type", "client_id", "redirect_uri", "scope", "state", "nonce"),
+    *("code_challenge", "code_challenge_method", "prompt", "ui_locales"),
 )
 
 
 class Client(BaseModel):
-    """A registered application; without a secret it is public and must use PKCE."""
+    """A registered application; without a secret it is public.
+
+    `scopes` limits what it may ask for. Pages registered without any may ask for all that the person
+    who signs in may do; a program acting for itself gets none.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,13 +103,8 @@ class PageError(Exception):
     """A request so wrong that redirecting back would not be safe (RFC 6749 section 4.1.2.1)."""
 
 
-class RedirectError(Exception):
+class RedirectError(OAuthError):
     """A refusal that is reported to the application's redirect URI."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(description)
-        self.error = error
-        self.description = description
 
 
 @dataclass(frozen=True)
@@ -147,6 +138,9 @@ class Session:
     expires_at: float
 
 
+_TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+
+
 @dataclass
 class Issuer:
     """The signing key and everything that is remembered between two requests."""
@@ -156,13 +150,6 @@ class Issuer:
     clock: Clock
     grants: dict[str, Grant] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
-    templates: Environment = field(
-        default_factory=lambda: Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-        )
-    )
 
     @property
     def public_jwk(self) -> dict[str, str]:
@@ -220,7 +207,7 @@ class Issuer:
         return session if session and session.expires_at > self.clock() else None
 
     def page(self, page: str, lang: str, *, status: int = 200, **context: object) -> HTMLResponse:
-        template = self.templates.get_template("identity.html")
+        template = _TEMPLATES.get_template("identity.html")
         html = template.render(page=page, lang=lang, **context)
         return HTMLResponse(html, status_code=status, headers=PAGE_HEADERS)
 
@@ -308,11 +295,7 @@ def _add_metadata_routes(app: FastAPI, issuer: Issuer) -> None:
             "grant_types_supported": grants,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            "token_endpoint_auth_methods_supported": [
-                "client_secret_basic",
-                "client_secret_post",
-                "none",
-            ],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
             "code_challenge_methods_supported": ["S256"],
             "claims_supported": [
                 *("iss", "aud", "azp", "sub", "iat", "exp", "auth_time", "nonce", "at_hash"),
@@ -384,7 +367,8 @@ def _checked_request(client: Client, redirect_uri: str, submitted: Mapping[str, 
     if submitted.get("code_challenge_method") != "S256" or len(challenge) != 43:
         raise RedirectError("invalid_request", "PKCE is required: code_challenge with code_challenge_method=S256.")
     asked = tuple(submitted.get("scope", "").split()) or tuple(client.scopes)
-    if unknown := set(asked) - set(client.scopes) - OPENID_SCOPES:
+    unknown = set(asked) - set(client.scopes) - OPENID_SCOPES
+    if client.scopes and unknown:
         raise RedirectError("invalid_scope", f"Not registered for: {' '.join(sorted(unknown))}")
     return AuthorizationRequest(client, redirect_uri, asked, submitted.get("state"), submitted.get("nonce"), challenge)
 
@@ -516,8 +500,11 @@ def _redeem_code(issuer: Issuer, client: Client, submitted: Mapping[str, str]) -
     verifier = submitted.get("code_verifier", "")
     if not _same(_base64url(hashlib.sha256(verifier.encode()).digest()), grant.request.code_challenge):
         raise OAuthError("invalid_grant", "code_verifier does not match code_challenge.")
-    allowed = set(grant.person.scopes) | OPENID_SCOPES
-    scopes = tuple(scope for scope in grant.request.scopes if scope in allowed)
+    allowed = [scope for scope in grant.person.scopes if scope in client.scopes or not client.scopes]
+    asked = grant.request.scopes
+    # Asking for nothing beyond identity means: whatever this person may do here.
+    wanted = asked if set(asked) - OPENID_SCOPES else (*asked, *allowed)
+    scopes = tuple(scope for scope in wanted if scope in OPENID_SCOPES.union(allowed))
     access_token = issuer.access_token(client, scopes, person=grant.person)
     answer = _token_answer(access_token, scopes)
     if "openid" in scopes:

@@ -1,4 +1,4 @@
-"""Takes the pictures of the documentation: `make screenshots`. Plays some dossiers, then looks at every page in Chromium."""
+"""Takes the pictures of the documentation: `make screenshots`. Plays some dossiers, then looks at every page."""
 
 import asyncio
 import contextlib

@@ -204,8 +204,10 @@ class Deliveries:
                 for row in self._due():
                     self._in_flight.add(row["seq"])
                     tasks.create_task(self._attempt(client, row))
+                # Not wait_for: before Python 3.12 it can swallow the cancellation that ends this.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._pause())
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
 
     def _insert(self, message: Message, state: str, delay_seconds: float) -> None:
         now = self._clock()
@@ -226,7 +228,8 @@ class Deliveries:
         )
 
     def _due(self) -> list[sqlite3.Row]:
-        if len(self._in_flight) >= self._concurrency:
+        # Refilled by half a load at a time: asking after every delivery would cost more than it.
+        if len(self._in_flight) > self._concurrency // 2:
             return []
         rows = self._state.rows(
             "SELECT * FROM deliveries WHERE state = 'waiting' AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
@@ -236,7 +239,7 @@ class Deliveries:
         return idle[: self._concurrency - len(self._in_flight)]
 
     def _pause(self) -> float:
-        if len(self._in_flight) >= self._concurrency:
+        if len(self._in_flight) > self._concurrency // 2:
             return 5.0
         row = self._state.row("SELECT min(due_at) AS due FROM deliveries WHERE state = 'waiting'")
         if row is None or row["due"] is None:
@@ -280,7 +283,8 @@ class Deliveries:
                 ],
             )
         self._in_flight.discard(row["seq"])
-        self._wake.set()
+        if len(self._in_flight) <= self._concurrency // 2:
+            self._wake.set()
 
 
 _MESSAGE_COLUMNS = ("topic", "endpoint", "url", "secret", "body")
