@@ -60,9 +60,9 @@ screenshots: setup ## Take the pictures of the documentation again (needs Chromi
 openapi: setup ## Write docs/api/*.json again
 	@$(PY) -m sandbox.openapi
 
-lock: setup ## Resolve the requirements again
+lock: setup ## Resolve the requirements again, for every supported Python at once
 	@for extra in "" dev; do \
-		CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
-			--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-			$${extra:+--extra=$$extra} -o requirements$${extra:+-$$extra}.lock pyproject.toml; \
+		$(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --custom-compile-command "make lock" \
+			$${extra:+--extra $$extra} -o requirements$${extra:+-$$extra}.lock; \
 	done
