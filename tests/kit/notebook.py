@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, ConfigDict, SecretStr
 from sqlalchemy import text
 from sqlalchemy.orm import registry
@@ -15,7 +16,7 @@ from kit.errors import WrongMoment
 from kit.idempotency import add_idempotency_table
 from kit.money import PositiveDong
 from kit.settings import ServiceSettings, checked_url
-from kit.web import Site
+from kit.web import FormDep, NavItem, Pages, Site, flash, see_other, signed_in
 from kit.webhooks import DeliveryColumns, Outbox, OutboxColumns, WebhookEndpointColumns
 from tests.conftest import ISSUER, ROOT
 
@@ -92,6 +93,20 @@ async def notes(session: SessionDep) -> list[str]:
     return list((await session.exec(select(Note.title).order_by(Note.title))).all())
 
 
+@router.get("/desk", include_in_schema=False)
+async def desk(request: Request, person: Annotated[Principal, Depends(signed_in("payments:read"))]) -> HTMLResponse:
+    """A page for people who hold a scope."""
+    pages: Pages = request.app.state.pages
+    return pages.render(request, "desk.html.j2", greeting=person.name)
+
+
+@router.post("/desk", include_in_schema=False, openapi_extra={"x-idempotency": "none"})
+async def change_desk(request: Request, form: FormDep) -> Response:
+    """A form of the page."""
+    flash(request, "success", f"Đã ghi {form['word']}", f"Wrote {form['word']}")
+    return see_other("/desk")
+
+
 def create_notebook(url: str, *, webhook_url: str | None = None) -> FastAPI:
     """The notebook's app on a database."""
     settings = ServiceSettings(
@@ -99,7 +114,7 @@ def create_notebook(url: str, *, webhook_url: str | None = None) -> FastAPI:
         issuer=checked_url(ISSUER),
         database_url=url,
         session_secret=SecretStr("s" * 40),
-        pages_client_id="pages-notebook",
+        pages_client_id="pages-payment",
         secure_cookies=False,
         webhook_url=checked_url(webhook_url) if webhook_url else None,
         webhook_secret=SecretStr("whsec_" + "c2VjcmV0" * 4) if webhook_url else None,
@@ -110,7 +125,9 @@ def create_notebook(url: str, *, webhook_url: str | None = None) -> FastAPI:
         Process(name="notebook", title="Notebook", description="Test", routers=[router]),
         settings,
         outbox=outbox,
-        site=Site("notebook", "Sổ", "Notebook", ROOT / "tests/kit", ()),
+        site=Site(
+            "notebook", "Sổ", "Notebook", ROOT / "tests/kit", (NavItem("/desk", "Bàn", "Desk", "payments:read"),)
+        ),
     )
 
 
