@@ -33,6 +33,9 @@ RETRY_SECONDS = (1, 5, 30, 120, 600, 3_600, 6 * 3_600, 12 * 3_600, 24 * 3_600, 3
 """Ten attempts over about three days; then the delivery is `given_up` and waits for a replay by hand."""
 
 LEASE_SECONDS = 30
+STANDING_ENDPOINT = "whe_standing"
+"""The endpoint named in the settings: the house's own, so it may lie at a private address."""
+
 _BATCH = 20
 
 
@@ -141,7 +144,7 @@ class Outbox:
 
     async def ensure_standing(self, sessions: Sessions, *, url: str, secret: str) -> None:
         """Make the endpoint named in the settings exist with exactly this secret, whatever was there before."""
-        identity = "whe_standing"
+        identity = STANDING_ENDPOINT
         async with transaction(sessions) as session:
             row = await session.get(self.endpoint, identity, with_for_update=True)
             if row is None:
@@ -293,7 +296,7 @@ class Relay:
             ensure_ascii=False,
             separators=(",", ":"),
         )
-        result, ok = await self._send(job.url, job.secret, event_id=job.event_id, body=body)
+        result, ok = await self._send(job, body)
         moment = now()
         values: dict[str, Any] = {"attempts": job.attempts + 1, "last_result": result[:200]}
         if ok:
@@ -310,16 +313,14 @@ class Relay:
                 update(d).where(d.c.event_id == job.event_id, d.c.endpoint_id == job.endpoint_id).values(**values)
             )
 
-    async def _send(self, url: str, secret: str, *, event_id: str, body: str) -> tuple[str, bool]:
-        host = urlsplit(url).hostname or ""
-        if not self._allow_private and not await asyncio.to_thread(is_public_address, host):
+    async def _send(self, job: "_Job", body: str) -> tuple[str, bool]:
+        host = urlsplit(job.url).hostname or ""
+        anywhere = self._allow_private or job.endpoint_id == STANDING_ENDPOINT
+        if not anywhere and not await asyncio.to_thread(is_public_address, host):
             return "address is not public", False
+        headers = signed_headers(job.secret, event_id=job.event_id, body=body, at=datetime.now(UTC))
         try:
-            response = await self._http.post(
-                url,
-                content=body.encode(),
-                headers=signed_headers(secret, event_id=event_id, body=body, at=datetime.now(UTC)),
-            )
+            response = await self._http.post(job.url, content=body.encode(), headers=headers)
         except httpx.HTTPError as error:
             return type(error).__name__, False
         return str(response.status_code), response.is_success

@@ -43,8 +43,8 @@ PEOPLE = {
         "chief_accountant",
         "payments:read payments:write payments:approve payments:close payments:reconcile",
     ),
-    "can-bo-phi": ("Lê Thị Phí", "fee_officer", "fees:read fees:quote fees:draft"),
-    "lanh-dao-phi": ("Phạm Văn Duyệt", "fee_approver", "fees:read fees:quote fees:approve"),
+    "can-bo-phi": ("Lê Thị Phí", "fee_officer", "fees:read fees:quote"),
+    "lanh-dao-phi": ("Phạm Văn Duyệt", "fee_approver", "fees:read fees:quote"),
     "buu-ta-1": ("Hoàng Văn Bưu", "courier", "postal:courier postal:read"),
     "buu-ta-2": ("Vũ Thị Tá", "courier", "postal:courier postal:read"),
     "dieu-phoi": ("Đặng Văn Điều", "dispatcher", "postal:dispatch postal:read postal:write"),
@@ -136,7 +136,7 @@ class Plan:
             "SECURE_COOKIES": "false",
             "WEBHOOK_URL": f"{self.url('workflows')}/webhooks/{name}",
             "WEBHOOK_SECRET": self.secrets[f"{name}_webhook"],
-            "WEBHOOK_ALLOW_PRIVATE": "true",
+            "WEBHOOK_ALLOW_PRIVATE": "true",  # portals of a sandbox live on this machine
         }
         if name == "payment":
             values |= {
