@@ -183,3 +183,30 @@ class ProcedureDetail(ProcedureSummary):
     facts: tuple[str, ...]
     tariff: tuple[TariffEntry, ...]
     adjustments: tuple[TariffEntry, ...]
+
+
+class LineExplanation(Record):
+    """A line of a quote in plain sentences, in the order the law was applied."""
+
+    item: str
+    label: Text
+    due_dong: Dong
+    sentences: tuple[Text, ...]
+
+
+class QuoteExplanation(Record):
+    """Why a quote is what it is, ready to be read to a citizen."""
+
+    quote: str
+    summary: Text
+    lines: tuple[LineExplanation, ...]
+
+
+class CataloguePublished(Record):
+    """News `catalogue.published`: another state of the law is in use."""
+
+    event_id: str
+    version: str
+    sha256: str
+    published_at: datetime
+    author: str
