@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from kit.auth import Authority
 from kit.db import UnitOfWorkRoute, create_engine, create_sessions
 from kit.errors import BadInput, FieldError, NotFound, Problem, TooLarge, Unavailable, WrongMoment
+from kit.http import KEEPALIVE_SECONDS, TIMEOUT
 from kit.settings import ProcessSettings, ServiceSettings, text_of
 from kit.telemetry import Metrics, Receive, Scope, Send, configure_logging, request_id_var, tracer_provider
 from kit.web import Pages, SignInNeeded, Site, add_pages, language_of, see_other
@@ -68,7 +69,7 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics(process.name)
     app.state.probes = list(process.probes)
-    app.state.http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=3.0), follow_redirects=False)
+    app.state.http = httpx.AsyncClient(timeout=TIMEOUT, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS))
     app.state.authority = Authority(issuer=text_of(settings.issuer), audience=settings.audience, http=app.state.http)
     app.state.pages = None
     for router in process.routers:

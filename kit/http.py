@@ -10,6 +10,9 @@ from pydantic import BaseModel, TypeAdapter
 Answer = TypeVar("Answer", bound=BaseModel)
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+KEEPALIVE_SECONDS = 2.0
+"""Shorter than any server's own patience (uvicorn: 5 s), or a request meets a connection that is just being closed."""
+
 _RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOKEN_SLACK_SECONDS = 60
 

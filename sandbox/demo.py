@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from kit.http import KEEPALIVE_SECONDS
 from kit.money import format_dong
 from sandbox.business_day import end_of_day, gateway_totals, today
 from sandbox.dossiers import Dossier, load_dossiers
@@ -45,7 +47,7 @@ class Result:
 
 async def play_all(stack: dict[str, Any], dossiers: list[Dossier], watch: Stack | None) -> tuple[list[Result], World]:
     """Play all dossiers, a few at a time, under a progress bar."""
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+    limits = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=KEEPALIVE_SECONDS)
     http = httpx.AsyncClient(timeout=30, limits=limits, trust_env=False)
     world = World(stack, http)
     results = [Result(dossier) for dossier in dossiers]
@@ -129,20 +131,21 @@ async def _check(world: World, result: Result, refunds: list[dict[str, Any]]) ->
 
 
 def _why(quote: dict[str, Any]) -> str:
-    """The rule that decided the dossier's fee, in its own words."""
-    steps = [step for line in quote["lines"] for step in line["steps"] if step["outcome"] == "applied"]
+    """The law that decided the state's part: the last rule that changed it, or the tariff itself."""
+    lines = [line for line in quote["lines"] if line["kind"] in ("fee", "charge")]
+    steps = [step for line in lines for step in line["steps"] if step["outcome"] == "applied"]
     deciding = [step for step in steps if step["before_dong"] != step["after_dong"]] or steps
-    return str(deciding[-1]["instrument"] if deciding else "—")
+    return str(deciding[-1]["instrument"]) if deciding else "—"
 
 
 def print_dossiers(results: list[Result]) -> None:
     """One line a dossier."""
-    table = Table(title="Hồ sơ / Dossiers", title_justify="left", pad_edge=False)
+    table = Table(title="Hồ sơ / Dossiers", title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD)
     for name, justify in (
         ("Dossier", "left"), ("Procedure", "left"), ("Citizen", "right"), ("Budget", "right"), ("Why", "left"),
         ("Paid by", "left"), ("Back", "right"), ("Papers", "left"), ("End", "left"), ("Expected", "left"), ("", "left"),
     ):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=name != "Why")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=True, max_width=34)  # type: ignore[arg-type]
     for result in results:
         row, amounts = result.dossier.row, result.amounts
         citizen = sum(value for name, value in amounts.items() if name.endswith("_citizen"))
@@ -225,8 +228,12 @@ async def run(stack: dict[str, Any], *, watch: Stack | None, only: str | None) -
     dossiers = [d for d in load_dossiers() if only is None or only in d.code or only == d.says("procedure")]
     started = time.monotonic()
     results, world = await play_all(stack, dossiers, watch)
-    async with officers_at_work(world):
-        days = await end_of_day(world, first)
+    days: list[dict[str, Any]] = []
+    try:
+        async with officers_at_work(world):
+            days = await end_of_day(world, first)
+    except (WorldError, httpx.HTTPError) as error:
+        console.print(f"[red]✗[/red] The day could not be closed: {error}")
     await check_all(world, results)
     totals = await world.door("ke-toan").call("GET", world.url("payment", "/v1/totals"))
     gateway = await gateway_totals(world)
@@ -268,8 +275,11 @@ def main() -> None:
     """Entry point of `python -m sandbox.demo`."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the stack up for browsing")
+    parser.add_argument("--against", type=Path, metavar="STACK_JSON", help="play in a stack that is already up")
     parser.add_argument("--only", help="play only dossiers with this in their code, or of this procedure")
     arguments = parser.parse_args()
+    if arguments.against:
+        raise SystemExit(asyncio.run(run(json.loads(arguments.against.read_text()), watch=None, only=arguments.only)))
     keep = arguments.keep or bool(os.environ.get("KEEP"))
     folder = Path(tempfile.mkdtemp(prefix="lien-thong-demo-"))
     code = 1

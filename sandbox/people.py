@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from sandbox.dossiers import CHECKLIST, Dossier
+from sandbox.dossiers import Dossier
 
 Found = TypeVar("Found")
 
@@ -218,23 +218,22 @@ class World:
         """Couriers scan a leg from door to door, in the way the line says."""
         shipment = await self.shipment(dossier, direction)
         courier = courier_of(dossier)
-        steps = _steps(direction, behaviour, cash=shipment["cash_due_dong"])
+        pieces = len(shipment["pieces"])
+        steps = _steps(direction, behaviour, pieces=pieces, cash=shipment["cash_due_dong"])
         started = datetime.now(UTC)
-        events = [
-            {
+        for number, step in enumerate(steps):
+            # Only the dispatcher may declare an item lost; couriers report what they see.
+            who = "dieu-phoi" if step["kind"] == "declared_lost" else courier
+            event = {
                 "event_id": _event_id(shipment["id"], number),
                 "s10": shipment["s10"],
-                "kind": step.pop("kind"),
                 "occurred_at": (started + timedelta(milliseconds=number)).isoformat(),
-                "device_id": f"phone-{courier}-{shipment['s10']}",
-                "device_seq": number + 1,
+                "device_id": f"{who}/{shipment['s10']}",
+                "device_seq": 1 if who == "dieu-phoi" else number + 1,
                 "place": "Bưu cục trung tâm",
                 **step,
             }
-            for number, step in enumerate(steps)
-        ]
-        for event in events:
-            answer = await self.door(courier).call("POST", self.url("postal", "/v1/events"), body={"events": [event]})
+            answer = await self.door(who).call("POST", self.url("postal", "/v1/events"), body={"events": [event]})
             result = answer["results"][0]
             if not result["applied"]:
                 raise WorldError(f"{dossier.code}: the post refused {event['kind']}: {result}")
@@ -347,10 +346,9 @@ def deadlines_of(dossier: Dossier) -> dict[str, int]:
 # --- how the post moves --------------------------------------------------------------------------
 
 
-def _steps(direction: str, behaviour: str, *, cash: int) -> list[dict[str, Any]]:
+def _steps(direction: str, behaviour: str, *, pieces: int, cash: int) -> list[dict[str, Any]]:
     """The events of a leg. Cash is taken where the citizen stands: at pickup outbound, at delivery on return."""
     outbound = direction == "outbound"
-    pieces = len(CHECKLIST) if outbound else 1
     taken = _collection(pieces, cash if outbound else 0)
     if behaviour == "partially_collected":
         taken = {**_collection(pieces - 1, cash), "kind": "partially_collected"}

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-console = Console(stderr=False, highlight=False)
+_WIDEST_LINE = 190
+"""A dossier's line; narrower terminals wrap it rather than lose what it says."""
+
+console = Console(highlight=False, width=max(Console().width, _WIDEST_LINE))
 
 
 @contextmanager
