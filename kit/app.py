@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from urllib.parse import quote
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
@@ -229,7 +230,10 @@ def _add_problem_handlers(app: FastAPI) -> None:
         return problem_response(request, cast("Problem", error))
 
     async def on_sign_in(request: Request, _: Exception) -> Response:
-        return see_other(f"/login?next={request.url.path}" if request.method == "GET" else "/login")
+        if request.method != "GET":
+            return see_other("/login")
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return see_other(f"/login?next={quote(wanted, safe='/')}")
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         return problem_response(request, _bad_input_of(cast("RequestValidationError", error)))

@@ -38,6 +38,8 @@ def decode_cursor(cursor: str, *kinds: type[str] | type[int]) -> tuple[str | int
             raise ValueError
         if any(type(part) is not kind for part, kind in zip(position, kinds, strict=True)):
             raise ValueError
+        if any(isinstance(part, str) and "\x00" in part for part in position):
+            raise ValueError  # PostgreSQL cannot compare what it cannot store
     except (ValueError, binascii.Error, RecursionError) as error:
         raise BadInput(
             "Con trỏ trang không hợp lệ.",

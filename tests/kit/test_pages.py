@@ -65,10 +65,12 @@ async def desk(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def test_a_page_sends_strangers_to_sign_in_and_back(desk: Desk) -> None:
     away = await desk.site.get("/desk")
+    filtered = await desk.site.get("/desk", params={"status": "open", "q": "một"})
     back = await desk.sign_in("ke-toan")
     page = await desk.site.get(back.headers["location"])
 
     assert (away.status_code, away.headers["location"]) == (303, "/login?next=/desk")
+    assert filtered.headers["location"] == "/login?next=/desk%3Fstatus%3Dopen%26q%3Dm%25E1%25BB%2599t"
     assert back.headers["location"] == "/desk"
     assert page.status_code == 200
     assert "Xin chào Nguyễn Thị Kế Toán" in page.text
