@@ -137,6 +137,8 @@ async def _call(
     try:
         return await client.call(method, path, answer, body=body, key=key)
     except Refused as error:
+        if error.status in (401, 403):  # about us, not about the dossier: an operator mends it, the call goes on
+            raise ApplicationError(str(error), type=error.kind) from error
         _give_up(error)
     except Unreachable as error:
         delay = timedelta(seconds=error.retry_after_seconds) if error.retry_after_seconds else None
@@ -181,7 +183,9 @@ class PaymentActivities:
     async def refresh_payment(self, call: PaymentCall) -> Payment:
         """Ask the gateway again before believing that nothing was paid."""
         path = f"/v1/payments/{call.payment_id}/refresh"
-        key = f"refresh:{activity.info().workflow_id}:{activity.info().activity_id}"
+        info = activity.info()
+        # The run is named: after a reset the ids of activities repeat, and the truth must be asked for anew.
+        key = f"refresh:{info.workflow_id}:{info.workflow_run_id}:{info.activity_id}"
         return await _call(self._payment, "POST", path, Payment, key=key)
 
     @activity.defn

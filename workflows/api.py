@@ -1,21 +1,21 @@
 """Portals start dossiers and ask where they are; agencies report facts; services' webhooks become signals."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
 
 from kit.app import Process, create_process
 from kit.auth import Principal, require
-from kit.errors import BadInput, FieldError, NotFound, Problem, Unavailable, WrongMoment
+from kit.errors import BadInput, FieldError, Problem, Unavailable, WrongMoment
 from kit.http import JsonClient, Refused, Unreachable
 from kit.webhooks import verified_body
 from services.fees.contract import Quote
@@ -24,7 +24,6 @@ from services.postal.contract import Contact, DepositEvent, PostalEvent, PutCont
 from workflows.activities import Nothing
 from workflows.client import RPC_TIMEOUT, Services, connect, create_services
 from workflows.contract import (
-    WORKFLOW_QUEUE,
     AgencyFact,
     Answered,
     ChangeDeadline,
@@ -43,6 +42,7 @@ from workflows.contract import (
     refund_workflow_id,
     remittance_workflow_id,
 )
+from workflows.coordinator import command, input_of, report, start_once, started_input, tell, view_of
 from workflows.dossier import DossierWorkflow, quote_key
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.refund import RefundWorkflow
@@ -60,12 +60,6 @@ class AnotherDossier(WrongMoment):
     kind = "dossier-exists-with-another-body"
     title_vi = "Mã hồ sơ đã dùng cho nội dung khác"
     title_en = "The dossier code was used with another body"
-
-
-class CannotWithdraw(WrongMoment):
-    kind = "cannot-withdraw-now"
-    title_vi = "Không thể rút hồ sơ lúc này"
-    title_en = "The dossier cannot be withdrawn now"
 
 
 class RefusedByService(Problem):
@@ -110,37 +104,26 @@ async def start_dossier(
 ) -> DossierView:
     """The dossier code is the key for ever: the same body again answers 200 with the dossier as it stands."""
     dossier = _input_of(body)
-    existing = await _started_input(temporal, body.code)
+    existing = await started_input(temporal, body.code)
     if existing is None:
         await _check_the_quote(services.fees, body, dossier)
         dossier = await _hand_over_details(services, body, dossier)
-        try:
-            await temporal.start_workflow(
-                DossierWorkflow.run,
-                dossier,
-                id=dossier_workflow_id(body.code),
-                task_queue=WORKFLOW_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=f"Hồ sơ {body.code}",
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except WorkflowAlreadyStartedError:
-            existing = await _started_input(temporal, body.code)
-        except RPCError as error:
-            _unavailable(error)
+        workflow_id = dossier_workflow_id(body.code)
+        if not await start_once(temporal, DossierWorkflow.run, dossier, workflow_id, summary=f"Hồ sơ {body.code}"):
+            existing = await started_input(temporal, body.code)
     if existing is not None:
         _refuse_differences(existing, dossier)
         response.status_code = 200
-    return await _view_of(temporal, body.code)
+    return await view_of(temporal, body.code)
 
 
 @router.get("/v1/dossiers/{code}", summary="Where the dossier is and what it waits for")
 async def dossier(
-    code: Code, temporal: TemporalDep, _: Annotated[Principal, Depends(require("dossiers:read"))]
+    code: Code, temporal: TemporalDep, caller: Annotated[Principal, Depends(require("dossiers:read"))]
 ) -> DossierView:
     """Read from the running workflow; the services' own records stay authoritative for money and custody."""
-    return await _view_of(temporal, code)
+    await input_of(temporal, code, organisation=caller.organisation)
+    return await view_of(temporal, code)
 
 
 @router.post("/v1/dossiers/{code}/facts", status_code=202, summary="The agency reports a fact")
@@ -148,19 +131,11 @@ async def report_fact(
     code: Code,
     fact: AgencyFact,
     temporal: TemporalDep,
-    _: Annotated[Principal, Depends(require("dossiers:decide"))],
+    caller: Annotated[Principal, Depends(require("dossiers:decide"))],
 ) -> Received:
     """Durable once answered, even when no worker is alive. Repeats of an event id change nothing."""
-    handle = temporal.get_workflow_handle_for(DossierWorkflow.run, dossier_workflow_id(code))
-    try:
-        await handle.signal(DossierWorkflow.agency_fact, fact, rpc_timeout=RPC_TIMEOUT)
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            _unavailable(error)
-        if await _started_input(temporal, code) is None:
-            raise _no_dossier(code) from error
-        return Received(result="late")
-    return Received(result="signalled")
+    await input_of(temporal, code, organisation=caller.organisation)
+    return Received(result=await report(temporal, code, fact))
 
 
 @router.post("/v1/dossiers/{code}/withdrawal", summary="The citizen withdraws the dossier")
@@ -168,21 +143,26 @@ async def withdraw(
     code: Code,
     body: Withdraw,
     temporal: TemporalDep,
-    _: Annotated[Principal, Depends(require("dossiers:write"))],
+    caller: Annotated[Principal, Depends(require("dossiers:write"))],
 ) -> Answered:
     """Accepted until the result is issued; money and papers then go back by themselves."""
-    return await _command(temporal, code, "withdraw", body)
+    await input_of(temporal, code, organisation=caller.organisation)
+    return await command(temporal, code, "withdraw", body, key=body.model_dump_json())
 
 
 @router.post("/v1/dossiers/{code}/deadlines", summary="Move a deadline")
 async def change_deadline(
     code: Code,
     body: ChangeDeadline,
+    request: Request,
     temporal: TemporalDep,
-    _: Annotated[Principal, Depends(require("dossiers:decide", "dossiers:write"))],
+    caller: Annotated[Principal, Depends(require("dossiers:decide", "dossiers:write"))],
 ) -> Answered:
-    """Counted from now."""
-    return await _command(temporal, code, "change_deadline", body)
+    """Counted from now, so each call moves it anew; with an Idempotency-Key a repeat changes nothing."""
+    await input_of(temporal, code, organisation=caller.organisation)
+    sent = request.headers.get("idempotency-key")
+    key = f"{caller.caller}:{sent}" if sent else uuid4().hex
+    return await command(temporal, code, "change_deadline", body, key=key)
 
 
 @router.post("/v1/dossiers/{code}/attempts", status_code=201, summary="Try to pay again")
@@ -194,7 +174,10 @@ async def pay_again(
     services: ServicesDep,
     caller: Annotated[Principal, Depends(require("dossiers:write"))],
 ) -> Attempt:
-    """Another method, or the same after an expiry. Needs an Idempotency-Key, which is passed on to the payment."""
+    """Another method, or the same after an expiry; a try that is still alive is given up for it.
+
+    Needs an Idempotency-Key, which is passed on to the payment.
+    """
     key = request.headers.get("idempotency-key", "")
     if not 1 <= len(key) <= 200:
         raise BadInput(
@@ -202,13 +185,14 @@ async def pay_again(
             "Send an Idempotency-Key.",
             fields=[FieldError("Idempotency-Key", "bắt buộc, 1–200 ký tự", "required, 1–200 characters")],
         )
-    view = await _view_of(temporal, code)
+    await input_of(temporal, code, organisation=caller.organisation)
+    view = await view_of(temporal, code)
     if view.money.payment_id is None:
         raise WrongMoment(
             "Hồ sơ chưa xác định xong số tiền phải nộp; hãy thử lại sau ít giây.",
             "What is owed is still being assessed; try again in a few seconds.",
         )
-    attempt = CreateAttempt(method=body.method, payment_method=body.payment_method)
+    attempt = CreateAttempt(method=body.method, payment_method=body.payment_method, replace=True)
     path = f"/v1/payments/{view.money.payment_id}/attempts"
     return await _ask(services.payment, "POST", path, Attempt, body=attempt, key=f"{caller.caller}:{key}")
 
@@ -222,7 +206,7 @@ async def start_reconciliation(
 ) -> Received:
     """One workflow an account and date; starting it again is harmless."""
     account = cast("ApiSettings", request.app.state.settings).collecting_account
-    started = await _start_once(
+    started = await start_once(
         temporal,
         ReconciliationWorkflow.run,
         ReconcileInput(account=account, business_date=body.business_date),
@@ -252,8 +236,8 @@ async def payment_webhook(request: Request, temporal: TemporalDep) -> Received:
     if kind.startswith(("statement.", "reconciliation.")):
         return await _tell_reconciliations(request, temporal, kind, data)
     event = TypeAdapter(PaymentEvent).validate_python(data)
-    if kind == "payment.excess_received":
-        await _start_once(
+    if kind == "payment.excess_received" and event.amount_dong > 0:
+        await start_once(
             temporal,
             RefundWorkflow.run,
             RefundInput(
@@ -274,8 +258,8 @@ async def payment_webhook(request: Request, temporal: TemporalDep) -> Received:
         occurred_at=event.occurred_at,
     )
     if kind.startswith("refund.") and event.request_key is not None:
-        await _signal(temporal, refund_workflow_id(event.request_key), news)
-    return Received(result=await _signal(temporal, dossier_workflow_id(event.dossier_code), news))
+        await tell(temporal, refund_workflow_id(event.request_key), news)
+    return Received(result=await tell(temporal, dossier_workflow_id(event.dossier_code), news))
 
 
 @router.post("/webhooks/postal", include_in_schema=False)
@@ -284,7 +268,7 @@ async def postal_webhook(request: Request, temporal: TemporalDep) -> Received:
     kind, data = await _verified(request, "postal_webhook_secret")
     if kind == "deposit.made":
         deposit = TypeAdapter(DepositEvent).validate_python(data)
-        await _start_once(
+        await start_once(
             temporal,
             RemittanceWorkflow.run,
             RemittanceInput(
@@ -309,8 +293,8 @@ async def postal_webhook(request: Request, temporal: TemporalDep) -> Received:
         occurred_at=event.occurred_at,
     )
     if kind.startswith("claim."):
-        return Received(result=await _signal(temporal, claim_workflow_id(event.shipment_id), news))
-    return Received(result=await _signal(temporal, dossier_workflow_id(event.dossier_code), news))
+        return Received(result=await tell(temporal, claim_workflow_id(event.shipment_id), news))
+    return Received(result=await tell(temporal, dossier_workflow_id(event.dossier_code), news))
 
 
 @router.post("/webhooks/fees", include_in_schema=False)
@@ -324,10 +308,11 @@ async def fees_webhook(request: Request) -> Received:
 
 
 def _input_of(body: StartDossier) -> DossierInput:
-    document = body.model_dump_json(exclude={"deadlines"}).encode()
+    """The order of names in JSON objects means nothing, so the fingerprint does not see it."""
+    document = json.dumps(body.model_dump(mode="json", exclude={"deadlines"}), sort_keys=True, ensure_ascii=False)
     return DossierInput(
         code=body.code,
-        fingerprint=hashlib.sha256(document).hexdigest(),
+        fingerprint=hashlib.sha256(document.encode()).hexdigest(),
         request=body.request,
         pay_when=body.pay_when,
         pay_by=body.pay_by,
@@ -385,104 +370,16 @@ def _different_paths(before: object, after: object, path: str = "") -> set[str]:
     return set() if before == after else {path}
 
 
-async def _started_input(temporal: Client, code: str) -> DossierInput | None:
-    """What a dossier was started with, read from its history: works without a worker and after the end."""
-    handle = temporal.get_workflow_handle(dossier_workflow_id(code))
-    try:
-        async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
-            payloads = event.workflow_execution_started_event_attributes.input.payloads
-            decoded = await temporal.data_converter.decode(list(payloads), [DossierInput])
-            return cast("DossierInput", decoded[0])
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return None
-        _unavailable(error)
-    return None
-
-
-async def _view_of(temporal: Client, code: str) -> DossierView:
-    handle = temporal.get_workflow_handle_for(DossierWorkflow.run, dossier_workflow_id(code))
-    try:
-        return await handle.query(DossierWorkflow.view, rpc_timeout=RPC_TIMEOUT)
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise _no_dossier(code) from error
-        _unavailable(error)
-
-
-async def _command(temporal: Client, code: str, update: str, body: BaseModel) -> Answered:
-    """Send a command and wait for its answer; the same command again gives the same answer."""
-    handle = temporal.get_workflow_handle_for(DossierWorkflow.run, dossier_workflow_id(code))
-    update_id = f"{update}:{hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]}"
-    try:
-        answer: Answered = await handle.execute_update(
-            update, body, id=update_id, result_type=Answered, rpc_timeout=RPC_TIMEOUT
-        )
-        return answer  # noqa: TRY300
-    except WorkflowUpdateFailedError as error:
-        cause = error.cause
-        if isinstance(cause, ApplicationError) and cause.type == CannotWithdraw.kind:
-            raise CannotWithdraw(
-                "Kết quả đã được ban hành hoặc hồ sơ đã kết thúc nên không thể rút.",
-                "The result has been issued or the dossier has ended, so it cannot be withdrawn.",
-            ) from error
-        raise
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            _unavailable(error)
-        if await _started_input(temporal, code) is None:
-            raise _no_dossier(code) from error
-        raise WrongMoment("Hồ sơ đã kết thúc.", "The dossier has ended.") from error
-
-
-async def _start_once(
-    temporal: Client,
-    run: Any,  # noqa: ANN401 — any workflow's run method
-    argument: BaseModel,
-    workflow_id: str,
-    *,
-    reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE,
-) -> bool:
-    """Start a workflow unless it was started before; False when it was."""
-    try:
-        await temporal.start_workflow(
-            run,
-            argument,
-            id=workflow_id,
-            task_queue=WORKFLOW_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            id_reuse_policy=reuse,
-            rpc_timeout=RPC_TIMEOUT,
-        )
-    except WorkflowAlreadyStartedError:
-        return False
-    except RPCError as error:
-        _unavailable(error)
-    return True
-
-
-async def _signal(temporal: Client, workflow_id: str, news: ServiceNews) -> str:
-    """Deliver news. A workflow that has ended is no error: the service keeps the fact and its owner."""
-    handle: WorkflowHandle[Any, Any] = temporal.get_workflow_handle(workflow_id)
-    try:
-        await handle.signal("service_news", news, rpc_timeout=RPC_TIMEOUT)
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return "late"
-        _unavailable(error)
-    return "signalled"
-
-
 async def _tell_reconciliations(request: Request, temporal: Client, kind: str, data: dict[str, Any]) -> Received:
     """A statement wakes the reconciliation of its date."""
-    if not {"event_id", "business_date", "account"} <= data.keys():
+    if not {"event_id", "business_date", "account", "occurred_at"} <= data.keys():
         return Received(result="ignored")
     business_date = date.fromisoformat(str(data["business_date"]))
     news = ServiceNews.model_validate(
         {"event_id": data["event_id"], "kind": kind, "subject_id": "", "occurred_at": data["occurred_at"]}
     )
     account = cast("ApiSettings", request.app.state.settings).collecting_account
-    return Received(result=await _signal(temporal, reconciliation_workflow_id(account, business_date), news))
+    return Received(result=await tell(temporal, reconciliation_workflow_id(account, business_date), news))
 
 
 async def _verified(request: Request, setting: str) -> tuple[str, dict[str, Any]]:
@@ -505,13 +402,19 @@ async def _ask(
     try:
         return await client.call(method, path, answer, body=body, key=key)
     except Refused as error:
+        if error.status in (401, 403):  # our own token is not believed: no fault of the portal's
+            raise _no_answer() from error
         raise _passed_on(error, prefix) from error
     except Unreachable as error:
-        raise Unavailable(
-            "Một dịch vụ phía sau chưa trả lời; hãy gửi lại y nguyên sau ít giây.",
-            "A service behind does not answer; send the same again in a few seconds.",
-            headers={"Retry-After": "2"},
-        ) from error
+        raise _no_answer() from error
+
+
+def _no_answer() -> Unavailable:
+    return Unavailable(
+        "Một dịch vụ phía sau chưa trả lời; hãy gửi lại y nguyên sau ít giây.",
+        "A service behind does not answer; send the same again in a few seconds.",
+        headers={"Retry-After": "2"},
+    )
 
 
 def _passed_on(error: Refused, prefix: str) -> Problem:
@@ -524,18 +427,6 @@ def _passed_on(error: Refused, prefix: str) -> Problem:
     if title := error.document.get("title"):
         problem.__dict__.update(title_vi=title, title_en=title)
     return problem
-
-
-def _no_dossier(code: str) -> NotFound:
-    return NotFound(f"Không có hồ sơ {code}; hãy kiểm tra lại mã.", f"There is no dossier {code}; check the code.")
-
-
-def _unavailable(error: RPCError) -> NoReturn:
-    raise Unavailable(
-        "Bộ điều phối chưa sẵn sàng; yêu cầu chưa được thực hiện, hãy gửi lại y nguyên sau ít giây.",
-        "The coordinator is not ready; send the same again in a few seconds.",
-        headers={"Retry-After": "2"},
-    ) from error
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
@@ -29,9 +30,27 @@ _QUEUES: dict[type[Any], tuple[str, timedelta]] = {
 }
 
 
+class Refused(ApplicationError):
+    """A service said no; `kind` is its problem type. Left uncaught it fails the workflow, which is a defect."""
+
+    def __init__(self, kind: str, activity: str) -> None:
+        super().__init__(f"{activity} was refused: {kind}", type=kind, non_retryable=True)
+        self.kind = kind
+        self.activity = activity
+
+
 async def act(service: type[Service], method: Callable[[Service, Call], Awaitable[Answer]], call: Call) -> Answer:
-    """Run one activity of a service to its end. Raises ActivityError only when the service refused."""
+    """Run one activity of a service to its end.
+
+    Raises Refused when the service refused. A cancellation of the workflow passes through as ActivityError, so that
+    nobody who handles refusals swallows it.
+    """
     queue, limit = _QUEUES[service]
-    return await workflow.execute_activity_method(
-        method, call, task_queue=queue, start_to_close_timeout=limit, retry_policy=_RETRY
-    )
+    try:
+        return await workflow.execute_activity_method(
+            method, call, task_queue=queue, start_to_close_timeout=limit, retry_policy=_RETRY
+        )
+    except ActivityError as error:
+        if isinstance(error.cause, ApplicationError):
+            raise Refused(error.cause.type or "unknown", error.activity_type) from error
+        raise

@@ -8,7 +8,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
-from kit.http import JsonClient, TokenSource
+from kit.http import KEEPALIVE_SECONDS, TIMEOUT, JsonClient, TokenSource
 from kit.settings import text_of
 from workflows.settings import TemporalSettings
 
@@ -42,8 +42,8 @@ async def connect(settings: TemporalSettings, *, metrics_address: str | None = N
 
 def create_services(settings: TemporalSettings) -> Services:
     """Clients of the services named in the settings."""
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=50)
-    http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=3.0), limits=limits)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=KEEPALIVE_SECONDS)
+    http = httpx.AsyncClient(timeout=TIMEOUT, limits=limits)
     tokens = TokenSource(
         token_url=text_of(settings.token_url),
         client_id=settings.client_id,

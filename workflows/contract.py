@@ -38,6 +38,8 @@ AgencyFactKind = Literal[
     "accepted", "supplement_requested", "supplement_received", "refused", "extended", "result_ready", "handed_over"
 ]
 DAY_SECONDS = 86_400
+LONGEST_ATTEMPT_SECONDS = 30 * DAY_SECONDS
+"""The payment service gives no try at collecting more time than this."""
 Seconds = Annotated[int, Field(strict=True, ge=1, le=400 * DAY_SECONDS)]
 EventId = Annotated[str, StringConstraints(min_length=8, max_length=120, pattern=r"^[A-Za-z0-9_.:\-]+$")]
 
@@ -59,7 +61,7 @@ class Deadlines(Strict):
     """
 
     payment_seconds: Seconds = 7 * DAY_SECONDS
-    attempt_seconds: Seconds = 15 * 60
+    attempt_seconds: Annotated[int, Field(strict=True, ge=1, le=LONGEST_ATTEMPT_SECONDS)] = 15 * 60
     pickup_seconds: Seconds = 3 * DAY_SECONDS
     transit_seconds: Seconds = 5 * DAY_SECONDS
     acceptance_seconds: Seconds = 3 * DAY_SECONDS

@@ -38,14 +38,18 @@ class ReconciliationWorkflow:
 
     @workflow.run
     async def run(self, day: ReconcileInput) -> Reconciliation:
-        """Run, and run again on news, until statement and settlement are in and nothing is unexplained."""
+        """Run, and run again on news, until statement and settlement are in and nothing is unexplained.
+
+        The key names the run: a day that is started again must be matched again, not answered from memory.
+        """
+        identity = f"{workflow.info().workflow_id}:{workflow.info().run_id}"
         while True:
             self._runs += 1
             self._news = False
             self._state = await act(
                 PaymentActivities,
                 PaymentActivities.run_reconciliation,
-                ReconcileCall(key=f"{workflow.info().workflow_id}:run:{self._runs}", business_date=day.business_date),
+                ReconcileCall(key=f"{identity}:run:{self._runs}", business_date=day.business_date),
             )
             if self._state.status in ("balanced", "closed"):
                 return self._state

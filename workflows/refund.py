@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from services.payment.contract import Refund, RequestRefund
     from workflows.activities import PaymentActivities, RefundCall, RefundRead
-    from workflows.calls import act
+    from workflows.calls import Refused, act
     from workflows.contract import RefundInput, RefundResult, ServiceNews
 
-_ENDS = frozenset({"rejected", "succeeded"})
+_ENDS = frozenset({"rejected", "succeeded", "failed"})
+"""After `failed` the service changes nothing any more: a person proposes the money again under another key."""
 
 
 @workflow.defn(name="Refund")
@@ -57,10 +57,8 @@ class RefundWorkflow:
                     ),
                 ),
             )
-        except ActivityError as error:
-            cause = error.cause
-            kind = cause.type if isinstance(cause, ApplicationError) else None
-            return RefundResult(refund_id="", status=f"not_possible:{kind}", amount_dong=0)
+        except Refused as refusal:
+            return RefundResult(refund_id="", status=f"not_possible:{refusal.kind}", amount_dong=0)
         while self._state.status not in _ENDS:
             try:
                 await workflow.wait_condition(lambda: self._news, timeout=timedelta(seconds=refund.remind_seconds))

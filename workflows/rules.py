@@ -4,9 +4,11 @@ from collections.abc import Collection, Sequence
 
 from services.fees.contract import Quote, QuoteLine
 from services.payment.contract import BillLine, BillShare
-from workflows.contract import Leg, Outcome, Papers, Phase
+from workflows.contract import LONGEST_ATTEMPT_SECONDS, DossierInput, Leg, Outcome, Papers, Phase
 
 NOT_YET_COLLECTED = frozenset({"draft", "booked", "pickup_in_progress", "pickup_failed", "cancelled"})
+UNSETTLED = frozenset({"open", "pending", "unknown", "partially_paid"})
+"""A bill that may still be paid, or whose money is under way."""
 LEG_ENDS = frozenset({"delivered", "returned", "lost", "damaged", "cancelled"})
 UNDONE: frozenset[Outcome] = frozenset({"refused", "withdrawn", "expired_unpaid", "papers_lost"})
 """Outcomes after which money and papers go back."""
@@ -56,6 +58,19 @@ def bill_lines(quote: Quote) -> tuple[BillLine, ...]:
     )
 
 
+def attempt_seconds(dossier: DossierInput, method: str) -> int:
+    """How long one try at collecting lives: a page or a QR code minutes, cash as long as the step that brings it."""
+    limits = dossier.deadlines
+    if method == "cash_at_counter":
+        seconds = limits.payment_seconds
+    elif method == "cash_on_delivery":
+        on_return = dossier.pay_when == "on_return"
+        seconds = limits.return_seconds if on_return else limits.pickup_seconds + limits.transit_seconds
+    else:
+        seconds = limits.attempt_seconds
+    return min(seconds, LONGEST_ATTEMPT_SECONDS)
+
+
 def is_refundable(line: QuoteLine, used_legs: Collection[str]) -> bool:
     """State fees and charges go back in full, postage only of a leg not used; the post has done its collecting."""
     if line.kind in ("fee", "charge"):
@@ -89,7 +104,9 @@ def papers_at(*, channel: str, legs: Sequence[Leg], outcome: Outcome | None) -> 
     if sent and outbound is not None and outbound.status != "delivered":
         return "citizen" if outbound.status == "returned" else "post"
     if outcome == "result_handed_over":
-        return "citizen" if sent or channel == "counter" else "none"
+        return "citizen" if sent or back is not None or channel == "counter" else "none"
+    if outbound is not None and not sent:
+        return "citizen"
     if sent or (back is not None and outcome is None):
         return "agency"
     if channel == "counter":

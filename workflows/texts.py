@@ -49,3 +49,16 @@ AGENCY_FACTS: dict[AgencyFactKind, tuple[str, str]] = {
     "result_ready": ("Đã có kết quả giải quyết", "The result is ready"),
     "handed_over": ("Đã trao kết quả", "The result is handed over"),
 }
+LEG_END_WORDS: dict[str, tuple[str, str]] = {
+    "delivered": ("đã phát", "delivered"),
+    "returned": ("đã chuyển hoàn người gửi", "returned to the sender"),
+    "lost": ("đã mất", "lost"),
+    "damaged": ("bị hư hỏng", "damaged"),
+    "cancelled": ("đã hủy", "cancelled"),
+}
+STEP_NAMES: dict[str, tuple[str, str]] = {
+    "payment": ("nộp tiền", "payment"),
+    "acceptance": ("tiếp nhận hồ sơ", "acceptance"),
+    "supplement": ("bổ sung giấy tờ", "supplement"),
+    "processing": ("giải quyết hồ sơ", "processing"),
+}

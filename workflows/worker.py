@@ -28,14 +28,14 @@ WORKFLOWS = [DossierWorkflow, RefundWorkflow, ClaimWorkflow, RemittanceWorkflow,
 _GRACE = timedelta(seconds=10)
 
 
-def create_workers(client: Client, services: Services, *, max_concurrent_activities: int) -> list[Worker]:
-    """All workers of the house, to be run together or apart."""
+def activities_of(services: Services) -> dict[str, Sequence[Callable[..., Any]]]:
+    """The queues and what their workers do."""
     fees, payment, postal = (
         FeesActivities(services.fees),
         PaymentActivities(services.payment),
         PostalActivities(services.postal),
     )
-    queues: dict[str, Sequence[Callable[..., Any]]] = {
+    return {
         FEES_QUEUE: [fees.quote_fees],
         PAYMENT_QUEUE: [
             payment.open_payment,
@@ -58,6 +58,10 @@ def create_workers(client: Client, services: Services, *, max_concurrent_activit
             postal.read_claim,
         ],
     }
+
+
+def create_workers(client: Client, services: Services, *, max_concurrent_activities: int) -> list[Worker]:
+    """All workers of the house, to be run together or apart."""
     workers = [
         Worker(
             client,
@@ -66,7 +70,7 @@ def create_workers(client: Client, services: Services, *, max_concurrent_activit
             max_concurrent_activities=max_concurrent_activities,
             graceful_shutdown_timeout=_GRACE,
         )
-        for queue, activities in queues.items()
+        for queue, activities in activities_of(services).items()
     ]
     workers.append(Worker(client, task_queue=WORKFLOW_QUEUE, workflows=WORKFLOWS, graceful_shutdown_timeout=_GRACE))
     return workers

@@ -1,9 +1,9 @@
 """What other rooms may know of the payment service: bills, attempts, refunds, receipts, reconciliation, events."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from kit.money import Dong, PositiveDong
 
@@ -57,6 +57,21 @@ NO_NUL = r"^[^\x00]*$"
 Key = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=NO_NUL)]
 
 
+Day = TypeVar("Day", date, datetime)
+
+
+def _of_our_time(value: Day) -> Day:
+    if not 2000 <= value.year <= 2199:
+        raise ValueError("must lie between the years 2000 and 2199")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
+"""A time with its offset."""
+BusinessDate = Annotated[date, AfterValidator(_of_our_time)]
+"""A date on the wall in Việt Nam."""
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,13 +105,7 @@ class CreatePayment(Strict):
     procedure: Key
     quote_id: Key
     lines: Annotated[tuple[BillLine, ...], Field(min_length=1, max_length=50)]
-    expires_at: datetime
-
-    @model_validator(mode="after")
-    def _expiry_has_an_offset(self) -> "CreatePayment":
-        if self.expires_at.tzinfo is None:
-            raise ValueError("expires_at needs a time zone offset")
-        return self
+    expires_at: Moment
 
 
 class CreateAttempt(Strict):
@@ -179,7 +188,7 @@ class RecordCash(Strict):
 
     event_id: Key
     amount_dong: PositiveDong
-    collected_at: datetime
+    collected_at: Moment
     collector: Key
     place: Literal["courier", "counter"]
 
@@ -255,7 +264,7 @@ class RecordRemittance(Strict):
     reference: Key
     amount_dong: PositiveDong
     collector: Key
-    deposited_at: datetime
+    deposited_at: Moment
     dossier_codes: Annotated[tuple[DossierCode, ...], Field(max_length=5_000)] = ()
 
 
@@ -350,7 +359,7 @@ class Reconciliation(Record):
 
 
 class RunReconciliation(Strict):
-    business_date: date
+    business_date: BusinessDate
 
 
 class StatementImport(Record):
@@ -359,6 +368,9 @@ class StatementImport(Record):
     business_date: date
     lines: int
     duplicate: bool
+    """The file, or every line of it, was imported before."""
+    quarantined: bool = False
+    """The file does not add up or does not follow the one before: nothing of it is used, and a break says why."""
     opening_dong: int
     closing_dong: int
 
@@ -386,4 +398,16 @@ class PaymentEvent(Record):
     """The key a refund was requested with: names the workflow that watches it."""
     status: str
     amount_dong: int
+    occurred_at: datetime
+
+
+class BooksEvent(Record):
+    """Body `data` of every webhook `statement.*` and `reconciliation.*`: which business date to look at again."""
+
+    event_id: str
+    account: str
+    business_date: date
+    status: str
+    amount_dong: int
+    """Closing balance of the statement."""
     occurred_at: datetime

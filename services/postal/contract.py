@@ -79,6 +79,7 @@ ReasonCode = Literal[
     "R23",
 ]
 MeasureCode = Literal["M1", "M2", "M3", "M4", "M5", "M6"]
+Task = Literal["pick_up", "hand_in", "take_out", "deliver", "keep"]
 ClaimStatus = Literal["submitted", "in_review", "approved", "rejected", "paid"]
 DOSSIER_CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.\-]{3,63}$"
 DossierCode = Annotated[str, StringConstraints(pattern=DOSSIER_CODE_PATTERN)]
@@ -253,6 +254,52 @@ class EventResults(Record):
     results: tuple[EventResult, ...]
 
 
+class Stop(Record):
+    """One address of a courier's round. The only answer of this API with a name and a phone: couriers need them."""
+
+    shipment_id: str
+    s10: str
+    direction: Direction
+    status: ShipmentStatus
+    task: Task
+    """pick_up and deliver at a door; hand_in at, take_out from, keep at the office."""
+    name: str
+    phone: str | None
+    address: str
+    commune: str
+    pieces: int
+    cash_due_dong: int
+    """Still to be collected at this stop, 0 when nothing is."""
+    pickup_by: datetime | None
+    held_until: date | None
+    attempts: int
+
+
+class StopPage(Record):
+    items: tuple[Stop, ...]
+    next_cursor: str | None = None
+
+
+class PickupReceipt(Record):
+    """What the citizen or agency holds after pickup: proof of acceptance, and so the key of any later claim."""
+
+    receipt_code: str
+    s10: str
+    shipment_id: str
+    dossier_code: str
+    direction: Direction
+    collected_at: datetime
+    collected_by: str
+    pieces: tuple[Piece, ...]
+    page_count: int | None
+    seal_number: str
+    sender_signature_sha256: str
+    courier_signature_sha256: str
+    cash_collected_dong: int
+    event_hash: str
+    """Hash of the pickup in the shipment's chain: whoever keeps it can tell that the record was not rewritten."""
+
+
 class CreateDeposit(Strict):
     """A courier hands the cash of a shift to the post office, which remits it under `reference`."""
 
@@ -317,6 +364,8 @@ class Tracking(Record):
     next_vi: str
     next_en: str
     events: tuple["TrackingEvent", ...]
+    held_until: date | None = None
+    """Last day on which the post office keeps the item for its receiver."""
 
 
 class TrackingEvent(Record):

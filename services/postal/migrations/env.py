@@ -1,7 +1,6 @@
 """Alembic's entry point for the postal database."""
 
-from services.postal.models import Model
-
 from kit.migrations import run_migrations
+from services.postal.models import Model
 
 run_migrations(Model.metadata, environment_variable="POSTAL_DATABASE_URL")

@@ -1,0 +1,106 @@
+"""The payment service as a process: `uvicorn --factory services.payment.app:create_app`."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from kit.app import Process, background, create_service
+from kit.settings import text_of
+from kit.web import NavItem, Site
+from services.payment.api import books, payments, refunds, webhooks
+from services.payment.bank import BankClient
+from services.payment.gateway import GatewayClient
+from services.payment.models import outbox
+from services.payment.operations.sweeper import run_inbox, run_sweeper
+from services.payment.pages import router as pages_router
+from services.payment.settings import PaymentSettings
+from services.payment.till import Terms, Till
+
+SITE = Site(
+    name="payment",
+    title_vi="Thu nộp và đối soát",
+    title_en="Payments and reconciliation",
+    templates=Path(__file__).parent / "templates",
+    nav=(
+        NavItem("/desk", "Bàn làm việc", "Desk", "payments:read"),
+        NavItem("/payments", "Khoản thu", "Payments", "payments:read"),
+        NavItem("/refunds", "Hoàn trả", "Refunds", "payments:read"),
+        NavItem("/reconciliations", "Đối soát", "Reconciliation", "payments:read"),
+        NavItem("/ledger", "Sổ cái", "Ledger", "payments:read"),
+    ),
+)
+
+DESCRIPTION = """Takes the fees of a dossier once, gives them back right, and keeps double-entry books that the
+database itself keeps balanced. Amounts are whole đồng. Every write needs an `Idempotency-Key`."""
+
+
+def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncClient | None = None) -> FastAPI:
+    """The service with its sweeper and inbox. `outside` replaces the connection to gateway and bank in tests.
+
+    Raises ValueError when a webhook secret is empty: it would believe everybody.
+    """
+    settings = settings or PaymentSettings()
+    for secret in (settings.gateway_webhook_secret, settings.bank_notice_secret):
+        if not secret.get_secret_value().removeprefix("whsec_"):
+            raise ValueError("the webhook secrets of gateway and bank must not be empty")
+    if len(settings.receipt_secret.get_secret_value()) < 32:
+        raise ValueError("receipt_secret needs at least 32 characters")
+    process = Process(
+        name="payment",
+        title="Liên Thông: payments",
+        description=DESCRIPTION,
+        routers=(
+            payments.router,
+            refunds.router,
+            books.router,
+            webhooks.router,
+            pages_router,
+        ),
+        resources=(_sweeping, _reading_the_inbox),
+    )
+    app = create_service(process, settings, outbox=outbox, site=SITE)
+    app.state.till = _till(app, settings, outside or app.state.http)
+    app.state.gateway_webhook_secret = settings.gateway_webhook_secret.get_secret_value()
+    app.state.bank_notice_secret = settings.bank_notice_secret.get_secret_value()
+    app.state.inbox_wake = asyncio.Event()
+    return app
+
+
+def _till(app: FastAPI, settings: PaymentSettings, http: httpx.AsyncClient) -> Till:
+    return Till(
+        sessions=app.state.sessions,
+        gateway=GatewayClient(
+            url=text_of(settings.gateway_url),
+            key=settings.gateway_key.get_secret_value(),
+            http=http,
+            version=settings.gateway_version,
+            timeout_seconds=settings.gateway_timeout_seconds,
+            total_seconds=settings.gateway_total_seconds,
+        ),
+        bank=BankClient(url=text_of(settings.bank_url), key=settings.bank_key.get_secret_value(), http=http),
+        terms=Terms(
+            public_url=text_of(settings.public_url),
+            gateway_pay_page=text_of(settings.gateway_pay_page or settings.gateway_url),
+            bank_bin=settings.bank_bin,
+            bank_account=settings.bank_account,
+            bank_holder=settings.bank_holder,
+            agency_name=settings.collecting_agency_name,
+            receipt_series=settings.receipt_series,
+            secret=settings.receipt_secret.get_secret_value(),
+            card_attempt_seconds=settings.card_attempt_seconds,
+            vietqr_attempt_seconds=settings.vietqr_attempt_seconds,
+            cash_attempt_seconds=settings.cash_attempt_seconds,
+            bank_overdue_days=settings.bank_overdue_days,
+        ),
+    )
+
+
+def _sweeping(app: FastAPI) -> AbstractAsyncContextManager[None]:
+    return background(run_sweeper(app.state.till, pause_seconds=app.state.settings.sweep_seconds))
+
+
+def _reading_the_inbox(app: FastAPI) -> AbstractAsyncContextManager[None]:
+    return background(run_inbox(app.state.till, app.state.inbox_wake, pause_seconds=app.state.settings.sweep_seconds))

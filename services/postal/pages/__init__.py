@@ -1,0 +1,10 @@
+"""Pages of the postal service: the courier's round, the dispatcher's desk, and the citizen's tracking page."""
+
+from fastapi import APIRouter
+
+from services.postal.pages import desk, rounds, tracking
+
+router = APIRouter()
+router.include_router(tracking.router)
+router.include_router(rounds.router)
+router.include_router(desk.router)

@@ -1,0 +1,143 @@
+"""What all pages of the post have in common: who is asking, how a state is coloured, how a form becomes a fact."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from pydantic import ValidationError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from kit.auth import Principal
+from kit.db import now
+from kit.ids import uuid7
+from kit.web import Pages, flash
+from services.postal import recording, rules, wording
+from services.postal.contract import EventResult, PostEvent
+from services.postal.models import Shipment
+from services.postal.settings import PostalSettings
+from services.postal.storable import check_storable
+
+PAGE_FORM: dict[str, Any] = {"x-idempotency": "none"}
+"""Forms carry the id of the fact they will make, so that pressing twice is harmless."""
+
+TONE: Mapping[str, str] = {
+    "delivered": "good",
+    "returned": "good",
+    "lost": "bad",
+    "damaged": "bad",
+    "pickup_failed": "warn",
+    "attempt_failed": "warn",
+    "held": "warn",
+    "investigating": "warn",
+    "delivered_pending_evidence": "warn",
+    "returning": "warn",
+    "booked": "neutral",
+    "draft": "neutral",
+    "cancelled": "neutral",
+}
+"""Colour of a state; states on the way are `info`."""
+
+
+def show(request: Request, template: str, /, status_code: int = 200, **context: object) -> HTMLResponse:
+    """A page of the post, with the words for states and custodians at hand."""
+    pages = cast("Pages", request.app.state.pages)
+    return pages.render(
+        request,
+        template,
+        status_code,
+        status_words=wording.STATUS,
+        custodian_words=wording.CUSTODIAN,
+        direction_words=wording.DIRECTION,
+        tone_of=lambda state: TONE.get(state, "info"),
+        **context,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Identity of the fact that a form will make, fixed when the form is drawn."""
+
+    event_id: str
+    device_seq: int
+
+
+def new_ticket() -> Ticket:
+    """A fresh identity; the sequence is the millisecond, which only grows."""
+    return Ticket(str(uuid7()), time.time_ns() // 1_000_000)
+
+
+def field_of(form: Mapping[str, Any], name: str) -> str:
+    """The text of a form field, without spaces around; empty when it is missing or a file."""
+    value = form.get(name, "")
+    return value.strip() if isinstance(value, str) else ""
+
+
+def dong_of(text: str) -> int:
+    """An amount as people type it, such as 206.000; what is not a digit is dropped."""
+    digits = "".join(character for character in text if character in "0123456789")
+    return int(digits[:13] or "0")
+
+
+async def record(
+    request: Request,
+    session: AsyncSession,
+    row: Shipment,
+    form: Mapping[str, Any],
+    *,
+    person: Principal,
+    kind: str,
+    content: Mapping[str, object],
+) -> EventResult | None:
+    """Make the fact that a form describes, in the name of the person who pressed the button.
+
+    Tells the person what became of it on the next page; None when the form was not understood.
+    """
+    settings = cast("PostalSettings", request.app.state.settings)
+    at = now()
+    try:
+        event = PostEvent.model_validate(
+            {
+                "event_id": field_of(form, "event_id"),
+                "device_seq": int(field_of(form, "device_seq") or "0"),
+                "s10": row.s10,
+                "kind": kind,
+                "occurred_at": at,
+                "device_id": f"web-{person.subject}"[:120],
+                **content,
+            }
+        )
+    except (ValidationError, ValueError):
+        flash(
+            request,
+            "error",
+            "Biểu mẫu chưa đủ hoặc chưa đúng; hãy điền lại các mục bắt buộc.",
+            "The form is incomplete or not right; fill in the required entries again.",
+        )
+        return None
+    check_storable(event)
+    source: rules.Source = "dispatcher" if person.may("postal:dispatch") else "courier"
+    sender = recording.Sender(person.actor, source)
+    [result] = await recording.record_events(session, [event], sender=sender, at=at, hold_days=settings.hold_days)
+    _say(request, result)
+    return result
+
+
+def _say(request: Request, result: EventResult) -> None:
+    if result.result != "stored":
+        flash(request, "notice", "Thao tác này đã được ghi nhận trước đó.", "This was recorded before.")
+        return
+    said = wording.anomaly_words(result.anomaly)
+    if not result.applied and said is not None:
+        flash(
+            request,
+            "error",
+            f"Đã lưu nhưng chưa được tính: {said[0]}.",
+            f"Kept, but it does not count: {said[1]}.",
+        )
+    elif said is not None and wording.needs_attention(result.anomaly):
+        flash(request, "warning", f"Đã ghi nhận, cần xem lại: {said[0]}.", f"Recorded, to be looked at: {said[1]}.")
+    else:
+        flash(request, "success", "Đã ghi nhận.", "Recorded.")
