@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 export PORT_BASE RUN_DIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up clean test quick lint types format bench screenshots openapi lock
+.PHONY: help setup demo up clean test quick lint types format screenshots openapi lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,9 +50,6 @@ types: setup ## Strict types
 
 format: setup ## Put the code in house form
 	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
-
-bench: setup ## Measure (see benchmarks/README.md)
-	@$(PY) -m benchmarks
 
 screenshots: setup ## Take the pictures of the documentation again (needs Chromium)
 	@$(PY) -m sandbox.screenshots

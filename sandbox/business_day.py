@@ -46,7 +46,7 @@ async def _refunds_have_ended(world: World) -> None:
 async def _deposit_cash(world: World) -> None:
     """Each courier hands in the shift's cash; the post remits it to the bank under the deposit's reference."""
     dispatcher = world.door("dieu-phoi")
-    for courier, collected in sorted(world.cash.items()):
+    for courier, collected in sorted((+world.cash).items()):
         event_id = f"shift/{courier}/{today()}/{collected}"
         body = {"event_id": event_id, "courier": courier, "counted_dong": collected}
         deposit = await dispatcher.call("POST", world.url("postal", "/v1/deposits"), body=body, key=event_id)

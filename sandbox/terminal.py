@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-_WIDEST_LINE = 190
+_WIDEST_LINE = 208
 """A dossier's line; narrower terminals wrap it rather than lose what it says."""
 
 console = Console(highlight=False, width=max(Console().width, _WIDEST_LINE))

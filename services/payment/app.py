@@ -1,13 +1,15 @@
 """The payment service as a process: `uvicorn --factory services.payment.app:create_app`."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 
 from kit.app import Process, background, create_service
+from kit.db import create_engine, create_sessions
 from kit.settings import text_of
 from kit.web import NavItem, Site
 from services.payment.api import books, payments, refunds, webhooks
@@ -59,7 +61,7 @@ def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncC
             webhooks.router,
             pages_router,
         ),
-        resources=(_sweeping, _reading_the_inbox),
+        resources=(_own_connections, _sweeping, _reading_the_inbox),
     )
     app = create_service(process, settings, outbox=outbox, site=SITE)
     app.state.till = _till(app, settings, outside or app.state.http)
@@ -70,8 +72,11 @@ def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncC
 
 
 def _till(app: FastAPI, settings: PaymentSettings, http: httpx.AsyncClient) -> Till:
+    # Operations that reach outside commit in between, while their route holds a connection with the caller's key.
+    # Were both from one pool, enough callers at once would each hold one and wait for ever for a second.
+    app.state.till_engine = create_engine(str(settings.database_url), pool_size=settings.database_pool_size)
     return Till(
-        sessions=app.state.sessions,
+        sessions=create_sessions(app.state.till_engine),
         gateway=GatewayClient(
             url=text_of(settings.gateway_url),
             key=settings.gateway_key.get_secret_value(),
@@ -96,6 +101,14 @@ def _till(app: FastAPI, settings: PaymentSettings, http: httpx.AsyncClient) -> T
             bank_overdue_days=settings.bank_overdue_days,
         ),
     )
+
+
+@asynccontextmanager
+async def _own_connections(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await app.state.till_engine.dispose()
 
 
 def _sweeping(app: FastAPI) -> AbstractAsyncContextManager[None]:

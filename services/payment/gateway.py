@@ -11,7 +11,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -397,21 +397,26 @@ def _transaction(document: Document) -> BalanceTransaction:
     )
 
 
-async def check(client: GatewayClient) -> list[tuple[str, str]]:
-    """Make every call once and tell how each went: (call, "ok …" or what was wrong)."""
+def _say_nothing(_: str, __: str) -> None:
+    return
+
+
+async def check(client: GatewayClient, tell: Callable[[str, str], None] = _say_nothing) -> list[tuple[str, str]]:
+    """Make every call once and tell, as it happens, how each went: (call, "ok …" or what was wrong)."""
     lines: list[tuple[str, str]] = []
     mark = new_id("chk")
 
     async def step(name: str, call: Any) -> Any:  # noqa: ANN401
+        result = None
         try:
             result = await call
+            line = f"ok {client.last_request_id}".strip()
         except GatewayError as error:
-            lines.append((name, f"{type(error).__name__}: {error}"))
-            return None
+            line = f"{type(error).__name__}: {error}"
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            lines.append((name, f"unreadable answer: {error!r}"))
-            return None
-        lines.append((name, f"ok {client.last_request_id}".strip()))
+            line = f"unreadable answer: {error!r}"
+        lines.append((name, line))
+        tell(name, line)
         return result
 
     wish = {"check": mark}
@@ -440,10 +445,8 @@ async def check(client: GatewayClient) -> list[tuple[str, str]]:
 
 async def _check_command(url: str, key: str, version: str) -> int:
     async with httpx.AsyncClient() as http:
-        client = GatewayClient(url=url, key=key, http=http, version=version, total_seconds=10)
-        lines = await check(client)
-    for name, result in lines:
-        sys.stdout.write(f"{name:<40} {result}\n")
+        client = GatewayClient(url=url, key=key, http=http, version=version, timeout_seconds=5, total_seconds=5)
+        lines = await check(client, lambda name, line: print(f"{name:<40} {line}", flush=True))
     return 0 if all(result.startswith("ok") for _, result in lines) else 1
 
 

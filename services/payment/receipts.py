@@ -166,7 +166,7 @@ def _lines(content: dict[str, Any]) -> Flowable:
             _text(format_dong(content["due_dong"]), strong_right),
         ]
     )
-    table = Table(rows, colWidths=[80 * mm, 26 * mm, 32 * mm, 32 * mm], repeatRows=1)
+    table = Table(rows, colWidths=[76 * mm, 30 * mm, 32 * mm, 32 * mm], repeatRows=1)
     grey = colors.HexColor("#8a8f98")
     table.setStyle(
         TableStyle(

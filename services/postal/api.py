@@ -8,9 +8,7 @@ from kit.auth import Principal, require
 from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Forbidden
 from kit.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from kit.settings import text_of
 from services.postal import claims, contract, deposits, labels, operations, queries, recording, rules
-from services.postal.settings import PostalSettings
 from services.postal.storable import check_storable
 
 router = APIRouter(route_class=UnitOfWorkRoute)
@@ -37,12 +35,12 @@ Field = Annotated[Principal, Depends(require("postal:courier", "postal:write"))]
 Till = Annotated[Principal, Depends(require("postal:courier", "postal:write", "postal:dispatch"))]
 
 
-def settings_of(request: Request) -> PostalSettings:
-    """The settings of this process."""
-    return cast("PostalSettings", request.app.state.settings)
+def terms_of(request: Request) -> rules.Terms:
+    """The terms of this installation."""
+    return cast("rules.Terms", request.app.state.terms)
 
 
-SettingsDep = Annotated[PostalSettings, Depends(settings_of)]
+TermsDep = Annotated[rules.Terms, Depends(terms_of)]
 
 
 def sender_of(caller: Principal) -> recording.Sender:
@@ -81,20 +79,20 @@ async def put_contact(dossier_code: DossierPath, body: contract.PutContact, sess
     dependencies=WRITER,
 )
 async def create_shipment(
-    body: contract.CreateShipment, response: Response, session: SessionDep, settings: SettingsDep
+    body: contract.CreateShipment, response: Response, session: SessionDep, terms: TermsDep
 ) -> contract.Shipment:
     """201 for a new booking, 200 with the first shipment when the key was used before with the same content."""
     check_storable(body)
     row, made = await operations.book_shipment(session, body)
     if not made:
         response.status_code = 200
-    return await queries.one_shipment(session, row, public_url=text_of(settings.public_url))
+    return await queries.one_shipment(session, row, public_url=terms.public_url)
 
 
 @router.get("/v1/shipments", tags=["shipments"], summary="Shipments, newest first", dependencies=READER)
 async def list_shipments(
     session: SessionDep,
-    settings: SettingsDep,
+    terms: TermsDep,
     dossier_code: DossierFilter = None,
     status: contract.ShipmentStatus | None = None,
     direction: contract.Direction | None = None,
@@ -103,25 +101,24 @@ async def list_shipments(
 ) -> contract.ShipmentPage:
     """One page; `next_cursor` leads to the next."""
     chosen = queries.ShipmentFilter(dossier_code, status, direction)
-    url = text_of(settings.public_url)
-    return await queries.shipment_page(session, chosen, cursor=cursor, limit=limit, public_url=url)
+    return await queries.shipment_page(session, chosen, cursor=cursor, limit=limit, public_url=terms.public_url)
 
 
 @router.get(
     "/v1/shipments/{shipment_id}", tags=["shipments"], summary="A shipment with its whole log", dependencies=READER
 )
-async def get_shipment(shipment_id: Identifier, session: SessionDep, settings: SettingsDep) -> contract.ShipmentDetail:
+async def get_shipment(shipment_id: Identifier, session: SessionDep, terms: TermsDep) -> contract.ShipmentDetail:
     """State, custodian, checklist, and every fact including those that did not fit."""
-    return await queries.shipment_detail(session, shipment_id, public_url=text_of(settings.public_url))
+    return await queries.shipment_detail(session, shipment_id, public_url=terms.public_url)
 
 
 @router.post("/v1/shipments/{shipment_id}/cancel", tags=["shipments"], summary="Cancel before pickup")
 async def cancel_shipment(
-    shipment_id: Identifier, session: SessionDep, settings: SettingsDep, caller: Office
+    shipment_id: Identifier, session: SessionDep, terms: TermsDep, caller: Office
 ) -> contract.Shipment:
     """409 once the post holds the papers: they then come back by a return leg."""
-    row = await operations.cancel_shipment(session, shipment_id, sender=sender_of(caller), hold_days=settings.hold_days)
-    return await queries.one_shipment(session, row, public_url=text_of(settings.public_url))
+    row = await operations.cancel_shipment(session, shipment_id, sender=sender_of(caller), hold_days=terms.hold_days)
+    return await queries.one_shipment(session, row, public_url=terms.public_url)
 
 
 @router.get(
@@ -132,29 +129,11 @@ async def cancel_shipment(
     responses={200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}},
     dependencies=LABELLER,
 )
-async def get_label(shipment_id: Identifier, session: SessionDep, settings: SettingsDep) -> Response:
+async def get_label(shipment_id: Identifier, session: SessionDep, terms: TermsDep) -> Response:
     """Item number as Code 128 and in words, QR with the label's code, where to deliver; nothing about the dossier."""
-    label = await label_of(session, shipment_id, settings)
+    label = await operations.label(session, shipment_id, terms=terms)
     headers = {"Content-Disposition": f'inline; filename="{label.s10}.pdf"'}
     return Response(labels.render_label(label), media_type="application/pdf", headers=headers)
-
-
-async def label_of(session: SessionDep, shipment_id: str, settings: PostalSettings) -> labels.Label:
-    """What a shipment's label says. Raises NoSuchShipment."""
-    row = await queries.shipment(session, shipment_id)
-    person = await queries.contact(session, row.contact_id)
-    to_citizen = row.direction == "return"
-    secret = settings.label_secret.get_secret_value()
-    return labels.Label(
-        s10=row.s10,
-        direction=cast("contract.Direction", row.direction),
-        agency=row.agency,
-        commune=person.commune if to_citizen else row.agency_commune,
-        weight_grams=row.weight_grams,
-        qr_content=labels.qr_content(text_of(settings.public_url), secret, row.s10),
-        name=person.name if to_citizen else "",
-        address=person.address if to_citizen else "",
-    )
 
 
 @router.get(
@@ -175,12 +154,12 @@ async def get_receipt(shipment_id: Identifier, session: SessionDep) -> contract.
     openapi_extra={"x-idempotency": "none"},
 )
 async def post_events(
-    body: contract.PostEvents, request: Request, session: SessionDep, settings: SettingsDep, caller: Field
+    body: contract.PostEvents, request: Request, session: SessionDep, terms: TermsDep, caller: Field
 ) -> contract.EventResults:
     """Each item has its own answer: `stored`, `duplicate`, `conflict`, `unknown_item`. Sending again is harmless."""
     check_storable(body)
     results = await recording.record_events(
-        session, body.events, sender=sender_of(caller), at=now(), hold_days=settings.hold_days
+        session, body.events, sender=sender_of(caller), at=now(), hold_days=terms.hold_days
     )
     counter = request.app.state.events_received
     for result in results:

@@ -8,8 +8,9 @@ from prometheus_client import Counter
 
 from kit.app import Process, create_service
 from kit.db import transaction
+from kit.settings import text_of
 from kit.web import NavItem, Site
-from services.postal import api, operations, pages
+from services.postal import api, operations, pages, rules
 from services.postal.models import outbox
 from services.postal.settings import PostalSettings
 
@@ -38,6 +39,7 @@ async def _lend_range(app: FastAPI) -> None:
 
 def create_app(settings: PostalSettings | None = None) -> FastAPI:
     """Built by `uvicorn --factory services.postal.app:create_app`; settings come from the environment."""
+    settings = settings or PostalSettings()
     app = create_service(
         Process(
             name="postal",
@@ -46,11 +48,17 @@ def create_app(settings: PostalSettings | None = None) -> FastAPI:
             routers=(api.router, pages.router),
             startup=(_lend_range,),
         ),
-        settings or PostalSettings(),
+        settings,
         outbox=outbox,
         site=SITE,
     )
     app.mount("/static/postal", StaticFiles(directory=Path(__file__).parent / "static"), name="postal-static")
+    app.state.terms = rules.Terms(
+        public_url=text_of(settings.public_url),
+        label_secret=settings.label_secret.get_secret_value(),
+        hold_days=settings.hold_days,
+        silence_hours=settings.silence_hours,
+    )
     app.state.events_received = Counter(
         "postal_events_received_total",
         "Facts received, by what became of them",

@@ -405,6 +405,8 @@ def _enter(state: _State, fact: Fact, target: ShipmentStatus, *, moved: bool) ->
     state.custodian = rules.custodian_in(scanned_as, state.leg.direction, before=state.custodian)
     if target == "held" and before != "held":
         origin = state.sought_from if before == "investigating" else before
+        if origin in rules.BEFORE_COLLECTION:  # scans were missed: an office that keeps it back has taken it in
+            origin = "at_origin_office"
         state.held_from = state.held_from if origin == "held" else origin
     if target == "investigating" and before != "investigating":
         state.sought_from = before

@@ -1,8 +1,8 @@
-"""Writes about contacts, bookings and item numbers. Every one may be repeated without a second effect."""
+"""Contacts, bookings, item numbers and labels. Every write may be repeated without a second effect."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
@@ -12,8 +12,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.db import now
 from kit.errors import BadInput, FieldError, Unavailable, WrongMoment
 from kit.ids import new_id, uuid7
-from services.postal import chain, queries, recording, rules, s10
-from services.postal.contract import CreateShipment, PostEvent, PutContact
+from services.postal import chain, labels, queries, recording, rules, s10
+from services.postal.contract import CreateShipment, Direction, PostEvent, PutContact
 from services.postal.models import Contact, Piece, S10Range, Shipment
 from services.postal.recording import Sender
 
@@ -216,3 +216,20 @@ async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Se
     as_office = Sender(sender.actor, "system" if sender.source == "courier" else sender.source)
     await recording.record_events(session, [event], sender=as_office, at=at, hold_days=hold_days)
     return row
+
+
+async def label(session: AsyncSession, shipment_id: str, *, terms: rules.Terms) -> labels.Label:
+    """What a shipment's label says. Raises NoSuchShipment."""
+    row = await queries.shipment(session, shipment_id)
+    person = await queries.contact(session, row.contact_id)
+    to_citizen = row.direction == "return"
+    return labels.Label(
+        s10=row.s10,
+        direction=cast("Direction", row.direction),
+        agency=row.agency,
+        commune=person.commune if to_citizen else row.agency_commune,
+        weight_grams=row.weight_grams,
+        qr_content=labels.qr_content(terms.public_url, terms.label_secret, row.s10),
+        name=person.name if to_citizen else "",
+        address=person.address if to_citizen else "",
+    )

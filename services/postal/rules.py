@@ -17,6 +17,17 @@ Source = Literal["carrier", "courier", "dispatcher", "system"]
 SOURCE_RANK: Mapping[Source, int] = {"carrier": 0, "courier": 1, "dispatcher": 2, "system": 3}
 """Which of two facts of the same instant comes first."""
 
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator of this installation decided; the app makes it from the settings."""
+
+    public_url: str
+    label_secret: str
+    hold_days: int
+    silence_hours: int
+
+
 BEFORE_COLLECTION: frozenset[ShipmentStatus] = frozenset({"draft", "booked", "pickup_in_progress", "pickup_failed"})
 """The paper is still with whoever sends it."""
 

@@ -417,3 +417,11 @@ async def test_a_late_card_on_an_expired_bill_goes_to_suspense(world: World) -> 
     assert found["attempts"][0]["status"] == "succeeded"
     assert (await world.events())[-1] == "payment.excess_received"
     assert await world.balances() == {"gateway_clearing": 20_000, "suspense": -20_000}
+
+
+async def test_more_callers_than_connections_wait_instead_of_starving_each_other(world: World) -> None:
+    bills = [await world.bill(10_000) for _ in range(30)]
+
+    attempts = await asyncio.gather(*(world.attempt(bill, payment_method="pm_card_visa") for bill in bills))
+
+    assert {attempt["status"] for attempt in attempts} == {"succeeded"}

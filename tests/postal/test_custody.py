@@ -229,6 +229,18 @@ def test_held_goes_back_to_where_it_was_and_search_too() -> None:
     assert [v.custodian for v in found.verdicts[-2:]] == ["transport", "transport"]
 
 
+def test_an_item_first_seen_when_kept_back_is_never_again_before_its_pickup() -> None:
+    """Found by the property below: a stray pickup scan led from `held` back to the sender."""
+    stray = (fact("pickup_started", 0), fact("held", 1), fact("pickup_started", 2))
+
+    custody = fold(leg(), stray)
+    released = fold(leg(), (*stray, fact("released", 3)))
+
+    assert outcome(custody)[-1] == ("pickup_started", False, "illegal_transition")
+    assert (custody.status, custody.custodian) == ("held", "post_office")
+    assert (released.status, released.custodian) == ("at_origin_office", "post_office")
+
+
 def test_release_and_find_need_something_to_end() -> None:
     for kind in ("released", "found"):
         custody = fold(leg(), (*JOURNEY[:4], fact(kind, 10)))

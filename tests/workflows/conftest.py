@@ -1,11 +1,13 @@
-"""Time-skipping servers with workers whose activities are the world's; each journey has a code and a desk of its own.
+"""A time-skipping server for each journey, with workers whose activities are the world's.
 
-Most journeys share one server. Its clock may stop jumping for good after a workflow was terminated or cancelled with a
-task in hand, so modules whose tests need time to pass override `env` with `fresh_env`: a server for every test.
+One server for all would not do: while a result is awaited the clock also jumps over what ended workflows have left
+behind (their ten-year limits), so that it runs away by decades, and a clock
+that another test has stopped stays stopped.
 """
+
 import itertools
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def sandbox() -> SandboxedWorkflowRunner:
 
 
 @asynccontextmanager
-async def time_skipping(world: World, *, cached_workflows: int) -> AsyncIterator[WorkflowEnvironment]:
+async def time_skipping(world: World, *, cached_workflows: int = 1000) -> AsyncIterator[WorkflowEnvironment]:
     """A time-skipping server and workers whose activities are the world's."""
     async with AsyncExitStack() as stack:
         env = await WorkflowEnvironment.start_time_skipping(
@@ -60,30 +62,16 @@ async def time_skipping(world: World, *, cached_workflows: int) -> AsyncIterator
         yield env
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def world() -> World:
-    """The services behind all journeys."""
+    """The services behind the journeys of a test."""
     return World()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def env(world: World) -> AsyncIterator[WorkflowEnvironment]:
     """The server whose clock jumps."""
-    async with time_skipping(world, cached_workflows=1000) as running:
-        yield running
-
-
-@pytest.fixture
-async def fresh_env(world: World) -> AsyncIterator[WorkflowEnvironment]:
-    """A server of a test's own."""
-    async with time_skipping(world, cached_workflows=1000) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-async def forgetful_env(world: World) -> AsyncIterator[WorkflowEnvironment]:
-    """The same with workers that remember nothing: every task replays the whole history."""
-    async with time_skipping(world, cached_workflows=0) as running:
+    async with time_skipping(world) as running:
         yield running
 
 
@@ -96,30 +84,13 @@ def temporal(env: WorkflowEnvironment) -> Client:
 @pytest.fixture
 async def journeys(request: pytest.FixtureRequest, env: WorkflowEnvironment, world: World) -> AsyncIterator[Journeys]:
     """Starts dossiers. Afterwards no history may hold a name, phone or address, and nothing is left running."""
-    async for opened in _journeys(request, env, world):
-        yield opened
-
-
-@pytest.fixture
-async def forgetful_journeys(
-    request: pytest.FixtureRequest, forgetful_env: WorkflowEnvironment, world: World
-) -> AsyncIterator[Journeys]:
-    """The same without a cache."""
-    async for opened in _journeys(request, forgetful_env, world):
-        yield opened
-
-
-async def _journeys(
-    request: pytest.FixtureRequest, env: WorkflowEnvironment, world: World
-) -> AsyncIterator[Journeys]:
-    recorder = request.config.pluginmanager.get_plugin("history-recorder")
-    folder = recorder.folder if recorder is not None else None
+    recorder = request.config.pluginmanager.get_plugin("tests.workflows.record")
     opened = Journeys(env, world, name=request.node.name.removeprefix("test_"))
     yield opened
-    await opened.close(folder)
+    await opened.close(recorder.FRESH if recorder is not None else None)
 
 
 @pytest.fixture
-def code() -> Iterator[str]:
+def code() -> str:
     """A dossier code that no other test uses."""
-    yield f"T.{next(_codes):04d}"
+    return f"T.{next(_codes):04d}"

@@ -36,9 +36,7 @@ class Fees:
     @activity.defn
     async def quote_fees(self, call: real.QuoteCall) -> Quote:
         desk = self._world.by_key(call.key)
-        return await _said(
-            desk, "quote_fees", call.key, lambda: self._world.quote(call.request, code=desk.code)
-        )
+        return await _said(desk, "quote_fees", call.key, lambda: self._world.quote(call.request, code=desk.code))
 
 
 class Payments:

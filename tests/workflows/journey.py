@@ -26,12 +26,11 @@ from workflows.contract import (
     Answered,
     ChangeDeadline,
     CitizenDetails,
+    ClaimResult,
     Deadlines,
-    DossierInput,
     DossierView,
     PayWhen,
     Phase,
-    RefundResult,
     ServiceNews,
     StartDossier,
     Withdraw,
@@ -40,12 +39,10 @@ from workflows.contract import (
     refund_workflow_id,
 )
 from workflows.dossier import DossierWorkflow
-from workflows.refund import RefundWorkflow
 
-CITIZEN = CitizenDetails(
-    name="Nguyễn Thị Hồng Hoa", phone="0912345678", address="12 ngõ Văn Chương", commune="00166"
-)
+CITIZEN = CitizenDetails(name="Nguyễn Thị Hồng Hoa", phone="0912345678", address="12 ngõ Văn Chương", commune="00166")
 PERSONAL = (CITIZEN.name, CITIZEN.phone, CITIZEN.address)
+_ENDED_BY_ITSELF = (WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CANCELED)
 _numbers = itertools.count(1)
 
 
@@ -161,14 +158,18 @@ class Journey:
             await self.news(f"refund.{status}", to=refund)
 
     async def claim_is_paid(self) -> None:
-        """The carrier pays the claim, and its workflow ends."""
+        """The carrier pays the claim, and its workflow hears of it."""
         await self.desk.called("submit_claim", times=2)
-        ((shipment_id, _),) = self.desk.claims.items()
-        claim = self.env.client.get_workflow_handle_for(ClaimWorkflow.run, claim_workflow_id(shipment_id))
         self.desk.answer_claim("paid")
-        await self.news("claim.paid", to=claim)
-        result = await asyncio.wait_for(claim.result(), PATIENCE_SECONDS)
-        assert (result.status, result.compensation_dong) == ("paid", self.desk.claims[shipment_id].compensation_dong)
+        await self.news("claim.paid", to=self._claim())
+
+    async def claim_ended(self) -> ClaimResult:
+        """How the claim's own workflow ended."""
+        return await asyncio.wait_for(self._claim().result(), PATIENCE_SECONDS)
+
+    def _claim(self) -> WorkflowHandle[ClaimWorkflow, ClaimResult]:
+        (shipment_id,) = self.desk.claims
+        return self.env.client.get_workflow_handle_for(ClaimWorkflow.run, claim_workflow_id(shipment_id))
 
     # --- what becomes of it --------------------------------------------------------------------
 
@@ -200,7 +201,7 @@ class Journey:
                 await asyncio.sleep(0.005)
 
     async def later(self, **duration: float) -> None:
-        """Let time pass. For tests with a server of their own (see `fresh_env`)."""
+        """Let time pass."""
         await self.env.sleep(timedelta(**duration))
 
     async def end(self) -> DossierView:
@@ -243,14 +244,16 @@ class Journeys:
     async def close(self, record_to: Path | None) -> None:
         """Scan and, when asked, record every history; end what still runs, so that its timers disturb nobody."""
         for handle in self._related():
-            description = await handle.describe()
-            history = (await handle.fetch_history()).to_json()
-            if description.status is WorkflowExecutionStatus.RUNNING:
+            status = (await handle.describe()).status
+            history = json.loads((await handle.fetch_history()).to_json())
+            if status is WorkflowExecutionStatus.RUNNING:
                 await handle.terminate("the test is over")
-            assert list(personal_data_in(json.loads(history))) == []
-            if record_to is not None and description.status is not WorkflowExecutionStatus.RUNNING:
-                kind = description.workflow_type.lower()
-                (record_to / f"{kind}-{self.name}.json").write_text(history + "\n", encoding="utf-8")
+            assert list(personal_data_in(history)) == []
+            if record_to is not None and status in _ENDED_BY_ITSELF:
+                kind = handle.id.split("/")[0]
+                name = self.name.replace("[", "-").replace("]", "")
+                text = json.dumps(history, separators=(",", ":"))
+                (record_to / f"{kind}-{name}.json").write_text(text + "\n", encoding="utf-8")
 
     def _related(self) -> Iterator[WorkflowHandle[Any, Any]]:
         client = self.env.client
@@ -279,6 +282,3 @@ def personal_data_in(document: object, needles: tuple[str, ...] = PERSONAL) -> I
         for needle in needles:
             if needle in document or json.dumps(needle)[1:-1] in document:
                 yield needle
-
-
-__all__ = ["CITIZEN", "DossierInput", "Journey", "Journeys", "RefundResult", "RefundWorkflow", "start_body"]

@@ -1,4 +1,4 @@
-"""The workflows' real hands against a scripted wire: which trouble is retried, which refusal ends it, which key is sent."""
+"""The workflows' real hands against a scripted wire: what is retried, what ends them, which key is sent."""
 
 import json
 from collections.abc import Awaitable, Callable

@@ -2,20 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from temporalio.testing import WorkflowEnvironment
-
 from tests.workflows.journey import Journeys
 from tests.workflows.test_happy_paths import ATTEMPTED, READ, calls_of, end_of, money_of
 from workflows.contract import DAY_SECONDS, Deadlines
 
 REFRESH = "refresh_payment pay_CODE"
-
-
-@pytest.fixture
-def env(fresh_env: WorkflowEnvironment) -> WorkflowEnvironment:
-    """Time passes in these tests."""
-    return fresh_env
 
 
 async def test_a_bill_never_paid_is_reminded_of_once_and_expires(journeys: Journeys, code: str) -> None:

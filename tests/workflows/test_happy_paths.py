@@ -188,7 +188,7 @@ async def test_cash_at_pickup(journeys: Journeys, code: str) -> None:
     assert end_of(view) == ("result_delivered", 10, "citizen")
     assert money_of(view) == ("paid", 160_000, 160_000, 0)
     assert view.anomalies == ()
-    assert calls_of(journey).count(f"record_cash cash/shp_CODE_1") == 1
+    assert calls_of(journey).count("record_cash cash/shp_CODE_1") == 1
     assert journey.desk.attempts[0].method == "cash_on_delivery"
 
 
@@ -249,9 +249,7 @@ async def test_a_result_fetched_at_the_counter_is_not_posted(journeys: Journeys,
 
 
 @pytest.mark.parametrize("stage", ["acceptance", "processing"])
-async def test_missing_papers_are_supplied_then_the_dossier_goes_on(
-    journeys: Journeys, code: str, stage: str
-) -> None:
+async def test_missing_papers_are_supplied_then_the_dossier_goes_on(journeys: Journeys, code: str, stage: str) -> None:
     journey = await journeys.begin(code, pay_by="none", quoted="nothing_due")
     if stage == "processing":
         await journey.fact("accepted")

@@ -1,7 +1,6 @@
 """Refunds, claims, remittances and reconciliations: each watches one thing until it has ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -38,13 +37,7 @@ Answer = TypeVar("Answer")
 
 
 @pytest.fixture
-def env(fresh_env: WorkflowEnvironment) -> WorkflowEnvironment:
-    """Time passes in these tests."""
-    return fresh_env
-
-
-@pytest.fixture
-async def desk(world: World, code: str) -> AsyncIterator[Desk]:
+def desk(world: World, code: str) -> Desk:
     """A dossier whose bill of 100 000 đồng is paid, with 40 000 đồng too much."""
     desk = world.of(code)
     desk.open(
@@ -58,7 +51,7 @@ async def desk(world: World, code: str) -> AsyncIterator[Desk]:
         )
     )
     desk.receive(140_000)
-    yield desk
+    return desk
 
 
 async def tell(env: WorkflowEnvironment, handle: WorkflowHandle[Any, Any], kind: str, *, event_id: str = "") -> None:
@@ -187,7 +180,7 @@ async def test_a_remittance_survives_three_failures_and_is_recorded_once(
 
     assert await ended(handle) == code
 
-    assert desk.calls == [f"record_remittance remittance/dep-CODE:record"] * 4
+    assert desk.calls == ["record_remittance remittance/dep-CODE:record"] * 4
     assert world.remittances[deposit.event_id].amount_dong == 260_000
 
 

@@ -3,19 +3,12 @@
 import pytest
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows.journey import Journeys, start_body
 from tests.workflows.test_happy_paths import ATTEMPTED, READ, calls_of, end_of, money_of
 from workflows.api import _input_of
 from workflows.contract import WORKFLOW_QUEUE, Phase, dossier_workflow_id
 from workflows.dossier import DossierWorkflow
-
-
-@pytest.fixture
-def env(fresh_env: WorkflowEnvironment) -> WorkflowEnvironment:
-    """Time passes in these tests."""
-    return fresh_env
 
 
 async def test_a_service_that_is_away_gets_the_same_key_until_it_answers(journeys: Journeys, code: str) -> None:
@@ -49,9 +42,10 @@ async def test_an_answer_that_was_lost_is_asked_for_again_and_nothing_is_done_tw
     await journey.waits("picking_up")
     await journey.moves("outbound", "lost")
     await journey.refund_is("succeeded")
+    await journey.claim_is_paid()
 
     view = await journey.end()
-    await journey.claim_is_paid()
+    await journey.claim_ended()
 
     assert end_of(view) == ("papers_lost", 8, "lost")
     assert (len(desk.attempts), len(desk.shipments), len(desk.refunds), len(desk.claims)) == (1, 1, 1, 1)

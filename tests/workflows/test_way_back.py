@@ -59,9 +59,7 @@ async def test_refused_papers_without_a_return_leg_wait_at_the_agency(journeys: 
     assert money_of(view) == ("paid", 130_000, 130_000, 100_000)
 
 
-async def test_a_refusal_of_a_dossier_that_never_was_paper_gives_everything_back(
-    journeys: Journeys, code: str
-) -> None:
+async def test_a_refusal_of_a_dossier_that_never_was_paper_gives_everything_back(journeys: Journeys, code: str) -> None:
     journey = await journeys.begin(code, pay_by="card", return_result=True)
     await journey.waits("collecting")
     await journey.pays()
@@ -135,9 +133,7 @@ async def test_a_withdrawal_of_unknown_money_waits_for_its_fate(journeys: Journe
 
 
 @pytest.mark.parametrize("channel", ["online", "counter"])
-async def test_a_withdrawal_is_refused_once_the_result_is_issued(
-    journeys: Journeys, code: str, channel: str
-) -> None:
+async def test_a_withdrawal_is_refused_once_the_result_is_issued(journeys: Journeys, code: str, channel: str) -> None:
     journey = await journeys.begin(code, pay_by="card", pay_when="on_return", channel=channel)
     await journey.facts("accepted", "result_ready")
     await journey.waits("collecting")
@@ -241,13 +237,14 @@ async def test_papers_lost_on_the_way_are_claimed_for_and_the_unused_leg_refunde
     journey = await sent_by_post(journeys, code)
     await journey.moves("outbound", "collected", "investigating", "lost")
     await journey.refund_is("succeeded")
+    await journey.claim_is_paid()
 
     view = await journey.end()
-    await journey.claim_is_paid()
+    claim = await journey.claim_ended()
 
     assert end_of(view) == ("papers_lost", 8, "lost")
     assert money_of(view) == ("paid", 160_000, 160_000, 130_000)  # the charge and the unused return postage
-    assert view.claim_compensation_dong == 120_000
+    assert (view.claim_compensation_dong, claim.compensation_dong, claim.status) == (120_000, 120_000, "paid")
     (refund,) = journey.desk.refunds.values()
     assert (refund.amount_dong, refund.reason) == (130_000, "papers_lost")
     submissions = [call for call in calls_of(journey) if call.startswith("submit_claim")]
@@ -263,34 +260,33 @@ async def test_papers_lost_after_a_withdrawal_are_claimed_for_too(journeys: Jour
     await journey.waits("undoing")
     await journey.moves("outbound", "lost")
     await journey.refund_is("succeeded")
-
-    view = await journey.end()
     await journey.claim_is_paid()
 
+    view = await journey.end()
+    claim = await journey.claim_ended()
+
     assert end_of(view) == ("withdrawn", 7, "lost")
-    assert view.claim_compensation_dong == 120_000
+    assert (view.claim_compensation_dong, claim.compensation_dong, claim.status) == (120_000, 120_000, "paid")
     assert money_of(view) == ("paid", 160_000, 160_000, 130_000)
 
 
 @pytest.mark.parametrize("fate", ["lost", "damaged"])
-async def test_a_lost_result_is_claimed_for_and_used_fees_are_kept(
-    journeys: Journeys, code: str, fate: str
-) -> None:
+async def test_a_lost_result_is_claimed_for_and_used_fees_are_kept(journeys: Journeys, code: str, fate: str) -> None:
     journey = await journeys.begin(code, pay_by="card", return_result=True)
     await journey.waits("collecting")
     await journey.pays()
     await journey.facts("accepted", "result_ready")
     await journey.waits("returning")
     await journey.moves("return", "collected", fate)  # type: ignore[arg-type]
+    await journey.claim_is_paid()
 
     view = await journey.end()
-    await journey.claim_is_paid()
+    claim = await journey.claim_ended()
 
     assert end_of(view) == ("result_lost", 9, "lost")
     assert money_of(view) == ("paid", 130_000, 130_000, 0)
-    assert view.claim_compensation_dong == 120_000
-    (claim,) = journey.desk.claims.values()
-    assert claim.reason == fate
+    assert (view.claim_compensation_dong, claim.compensation_dong, claim.status) == (120_000, 120_000, "paid")
+    assert [filed.reason for filed in journey.desk.claims.values()] == [fate]
 
 
 @pytest.mark.parametrize("status", ["rejected", "failed"])

@@ -447,7 +447,7 @@ class World:
 
     def by_key(self, key: str) -> Desk:
         """The desk named in a key such as `dossier/CODE:quote`."""
-        return self.of(key.split("/")[1].split(":")[0])
+        return self.of(key.split("/")[1].split(":", maxsplit=1)[0])
 
     def quote(self, request: QuoteRequest, *, code: str) -> Quote:
         """Price a request by this world's only tariff."""

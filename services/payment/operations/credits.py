@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.dialects.postgresql import insert
@@ -143,8 +144,12 @@ async def assign_credit(session: AsyncSession, credit: BankCredit, payment_id: s
 
 async def remittance_named(session: AsyncSession, content: str) -> str | None:
     """The recorded remittance whose reference a content carries; the longest when several do."""
-    text = vietqr.squeezed(content)
     references = (await session.exec(select(Remittance.reference))).all()
+    return _longest_in(content, references)
+
+
+def _longest_in(content: str, references: Sequence[str]) -> str | None:
+    text = vietqr.squeezed(content)
     named = [reference for reference in references if len(reference) >= 4 and vietqr.squeezed(reference) in text]
     return max(named, key=len, default=None)
 
@@ -152,12 +157,12 @@ async def remittance_named(session: AsyncSession, content: str) -> str | None:
 async def recognise_held(session: AsyncSession) -> int:
     """Look again at held credits: a remittance or payout may have become known since. How many were recognised."""
     held = (await session.exec(select(BankCredit).where(col(BankCredit.status) == "held"))).all()
-    payouts = {vietqr.squeezed(identity): identity for identity in (await session.exec(select(Payout.id))).all()}
+    payouts = (await session.exec(select(Payout.id))).all()
+    remittances = (await session.exec(select(Remittance.reference))).all()
     count = 0
     for credit in held:
-        text = vietqr.squeezed(credit.content)
-        payout = next((identity for squeezed, identity in payouts.items() if squeezed in text), None)
-        item = payout or await remittance_named(session, credit.content)
+        payout = _longest_in(credit.content, payouts)
+        item = payout or _longest_in(credit.content, remittances)
         if item is None:
             continue
         flow, account = (

@@ -172,11 +172,6 @@ async def receipt_of(session: AsyncSession, payment_id: str) -> m.Receipt | None
     return (await session.exec(select(m.Receipt).where(col(m.Receipt.payment_id) == payment_id))).first()
 
 
-async def receipt_by_number(session: AsyncSession, number: str) -> m.Receipt | None:
-    """The receipt with this number."""
-    return await session.get(m.Receipt, number)
-
-
 def _day_bounds(first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
     begin = datetime.combine(first, time(), LOCAL_ZONE) if first else None
     end = datetime.combine(last + timedelta(days=1), time(), LOCAL_ZONE) if last else None

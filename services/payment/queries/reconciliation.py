@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.pagination import encode_cursor, page_of
 from services.payment import ledger
 from services.payment import models as m
-from services.payment.contract import Break, BreakPage, Reconciliation, ReconciliationStatus, TieOutRow
+from services.payment.contract import Break, BreakPage, Reconciliation, ReconciliationStatus
 from services.payment.queries.cursors import id_after
 from services.payment.reconciliation.matching import Flow
 from services.payment.reconciliation.tieout import Bank, DayBreak, Item, TieOut, tie_out
@@ -367,16 +367,3 @@ async def ledger_digest(session: AsyncSession, on: date) -> str:
     for row in rows:
         digest.update("|".join(str(value) for value in row).encode() + b"\n")
     return digest.hexdigest()
-
-
-async def recent_days(session: AsyncSession, account: str, *, limit: int = 31) -> list[date]:
-    """Business dates with books or a statement, newest first."""
-    journals = select(col(m.JournalRow.business_date)).distinct()
-    statements = select(col(m.Statement.business_date)).where(col(m.Statement.account) == account).distinct()
-    days = {*(await session.exec(journals)).all(), *(await session.exec(statements)).all()}
-    return sorted(days, reverse=True)[:limit]
-
-
-def empty_rows() -> tuple[TieOutRow, ...]:
-    """The rows of a day on which nothing happened."""
-    return tie_out(date.min, [], [], None).rows

@@ -10,10 +10,9 @@ from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Problem
 from kit.pagination import DEFAULT_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
-from services.postal import claims, contract, custody, labels, queries, rules, s10, wording
-from services.postal.api import Identifier, SettingsDep, label_of
+from services.postal import claims, contract, custody, labels, operations, queries, rules, s10, wording
 from services.postal.models import Event, Shipment
-from services.postal.pages.shared import PAGE_FORM, field_of, new_ticket, record, show
+from services.postal.pages.shared import PAGE_FORM, Identifier, TermsDep, field_of, new_ticket, record, show
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -36,14 +35,14 @@ async def home(person: Annotated[Principal, Depends(signed_in())]) -> Response:
 
 
 @router.get("/board", dependencies=AT_THE_DESK)
-async def board(request: Request, session: SessionDep, settings: SettingsDep) -> Response:
+async def board(request: Request, session: SessionDep, terms: TermsDep) -> Response:
     """Problems first, then how many items are in each state."""
-    shown = await queries.board(session, at=now(), silence_hours=settings.silence_hours)
+    shown = await queries.board(session, at=now(), silence_hours=terms.silence_hours)
     return show(
         request,
         "board.html.j2",
         board=shown,
-        silence_hours=settings.silence_hours,
+        silence_hours=terms.silence_hours,
         anomaly_words=wording.anomaly_words,
         event_words=wording.EVENT,
     )
@@ -158,9 +157,9 @@ def _same(text: str) -> wording.Words:
 
 
 @router.get("/shipments/{shipment_id}/label.pdf", dependencies=AT_THE_DESK)
-async def label(shipment_id: Identifier, session: SessionDep, settings: SettingsDep) -> Response:
+async def label(shipment_id: Identifier, session: SessionDep, terms: TermsDep) -> Response:
     """The label to print, for people without an API token."""
-    printed = await label_of(session, shipment_id, settings)
+    printed = await operations.label(session, shipment_id, terms=terms)
     headers = {"Content-Disposition": f'inline; filename="{printed.s10}.pdf"'}
     return Response(labels.render_label(printed), media_type="application/pdf", headers=headers)
 

@@ -10,9 +10,8 @@ from kit.db import SessionDep, UnitOfWorkRoute
 from kit.pagination import MAX_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
 from services.postal import contract, labels, queries, rules, wording
-from services.postal.api import Identifier, SettingsDep
 from services.postal.models import Shipment
-from services.postal.pages.shared import PAGE_FORM, dong_of, field_of, new_ticket, record, show
+from services.postal.pages.shared import PAGE_FORM, Identifier, TermsDep, dong_of, field_of, new_ticket, record, show
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -83,12 +82,12 @@ async def courier_round(
 async def find(
     request: Request,
     session: SessionDep,
-    settings: SettingsDep,
+    terms: TermsDep,
     person: Courier,  # noqa: ARG001 — only signed-in people may look numbers up here
     code: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
     """From a typed number or a scanned label to its stop."""
-    scan = labels.read_scan(code, settings.label_secret.get_secret_value())
+    scan = labels.read_scan(code, terms.label_secret)
     if scan is None:
         flash(
             request,

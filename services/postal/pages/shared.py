@@ -3,9 +3,9 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from fastapi import Request
+from fastapi import Depends, Path, Request
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,7 +17,6 @@ from kit.web import Pages, flash
 from services.postal import recording, rules, wording
 from services.postal.contract import EventResult, PostEvent
 from services.postal.models import Shipment
-from services.postal.settings import PostalSettings
 from services.postal.storable import check_storable
 
 PAGE_FORM: dict[str, Any] = {"x-idempotency": "none"}
@@ -39,6 +38,17 @@ TONE: Mapping[str, str] = {
     "cancelled": "neutral",
 }
 """Colour of a state; states on the way are `info`."""
+
+
+Identifier = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+
+
+def terms_of(request: Request) -> rules.Terms:
+    """The terms of this installation."""
+    return cast("rules.Terms", request.app.state.terms)
+
+
+TermsDep = Annotated[rules.Terms, Depends(terms_of)]
 
 
 def show(request: Request, template: str, /, status_code: int = 200, **context: object) -> HTMLResponse:
@@ -95,7 +105,6 @@ async def record(
 
     Tells the person what became of it on the next page; None when the form was not understood.
     """
-    settings = cast("PostalSettings", request.app.state.settings)
     at = now()
     try:
         event = PostEvent.model_validate(
@@ -120,7 +129,9 @@ async def record(
     check_storable(event)
     source: rules.Source = "dispatcher" if person.may("postal:dispatch") else "courier"
     sender = recording.Sender(person.actor, source)
-    [result] = await recording.record_events(session, [event], sender=sender, at=at, hold_days=settings.hold_days)
+    [result] = await recording.record_events(
+        session, [event], sender=sender, at=at, hold_days=terms_of(request).hold_days
+    )
     _say(request, result)
     return result
 

@@ -1,0 +1,249 @@
+"""Bills: what is owed, how it is tried to be collected, what came in, and the receipt."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from kit.db import Instant, Json
+from services.payment.models.registry import Model, dong, one_of
+
+
+class Payment(Model, table=True):
+    """The bill of one dossier and how far it is paid. The figures are the fold of its facts."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        CheckConstraint("due_dong >= 0 and budget_dong >= 0", name="owes_nothing_negative"),
+        CheckConstraint("paid_dong between 0 and due_dong", name="paid_within_due"),
+        CheckConstraint(
+            "held_dong >= 0 and refunded_dong >= 0 and held_dong + refunded_dong <= paid_dong",
+            name="refunds_within_paid",
+        ),
+        CheckConstraint("excess_held_dong between 0 and excess_dong", name="excess_held_within_excess"),
+        CheckConstraint("ended is null or ended in ('expired', 'cancelled')", name="ended_known"),
+        one_of(
+            "status",
+            "open",
+            "pending",
+            "unknown",
+            "partially_paid",
+            "paid",
+            "expired",
+            "cancelled",
+            "refund_pending",
+            "refunded",
+        ),
+        Index("ix_payment_status_id", "status", "id"),
+        Index("ix_payment_to_expire", "expires_at", postgresql_where=text("ended is null and paid_dong < due_dong")),
+    )
+
+    id: str = Field(primary_key=True)
+    bill_reference: str = Field(unique=True)
+    dossier_code: str = Field(index=True)
+    procedure: str
+    quote_id: str
+    request: dict[str, Any] = Field(sa_type=Json)
+    """The bill as first asked for: what a repeat is compared with."""
+    status: str
+    due_dong: int = dong()
+    budget_dong: int = dong()
+    paid_dong: int = dong(0)
+    refunded_dong: int = dong(0)
+    held_dong: int = dong(0)
+    excess_dong: int = dong(0)
+    excess_held_dong: int = dong(0)
+    ended: str | None = None
+    live: str | None = None
+    budget_released: bool = False
+    expires_at: datetime = Field(sa_type=Instant)
+    created_at: datetime = Field(sa_type=Instant)
+    paid_at: datetime | None = Field(default=None, sa_type=Instant)
+    version: int = 0
+
+
+class PaymentLine(Model, table=True):
+    """One thing owed. `reversed_dong` will not be collected; `given_back_dong` is refunded or asked for."""
+
+    __tablename__ = "payment_line"
+    __table_args__ = (
+        CheckConstraint("citizen_dong >= 0 and budget_dong >= 0", name="owes_nothing_negative"),
+        CheckConstraint(
+            "reversed_dong >= 0 and given_back_dong >= 0 and reversed_dong + given_back_dong <= citizen_dong",
+            name="gives_back_what_it_has",
+        ),
+        CheckConstraint("leg is null or leg in ('send', 'return')", name="leg_known"),
+        one_of("kind", "fee", "charge", "postage", "collection"),
+    )
+
+    payment_id: str = Field(primary_key=True, foreign_key="payment.id")
+    position: int = Field(primary_key=True)
+    item: str
+    kind: str
+    leg: str | None = None
+    label_vi: str
+    label_en: str
+    beneficiary: str
+    citizen_dong: int = dong()
+    budget_dong: int = dong()
+    reversed_dong: int = dong(0)
+    given_back_dong: int = dong(0)
+
+
+class PaymentShare(Model, table=True):
+    """Who pays how much of a line."""
+
+    __tablename__ = "payment_share"
+    __table_args__ = (
+        CheckConstraint("amount_dong >= 0", name="not_negative"),
+        ForeignKeyConstraint(["payment_id", "position"], ["payment_line.payment_id", "payment_line.position"]),
+    )
+
+    payment_id: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    payer: str
+    amount_dong: int = dong()
+
+
+class Attempt(Model, table=True):
+    """One try at collecting a bill. At most one is live a bill: the partial unique index sees to it."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        CheckConstraint("amount_dong > 0 and received_dong >= 0", name="asks_for_money"),
+        one_of("method", "card", "vietqr", "cash_on_delivery", "cash_at_counter"),
+        one_of(
+            "status",
+            "created",
+            "pending",
+            "requires_action",
+            "succeeded",
+            "succeeded_mismatch",
+            "failed",
+            "expired",
+            "cancelled",
+            "unknown",
+        ),
+        Index(
+            "uq_attempt_one_live",
+            "payment_id",
+            unique=True,
+            postgresql_where=text("status in ('created', 'pending', 'requires_action', 'unknown')"),
+        ),
+        Index(
+            "ix_attempt_due",
+            "next_check_at",
+            postgresql_where=text("status in ('created', 'pending', 'requires_action', 'unknown')"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    payment_id: str = Field(foreign_key="payment.id", index=True)
+    method: str
+    status: str
+    amount_dong: int = dong()
+    received_dong: int = dong(0)
+    reference: str = Field(unique=True)
+    qr_payload: str | None = None
+    payment_method: str | None = None
+    """Token of the gateway, kept so that an interrupted call can be repeated word for word."""
+    gateway_intent_id: str | None = Field(default=None, unique=True)
+    pay_url: str | None = None
+    last_error: str = ""
+    check_count: int = 0
+    next_check_at: datetime = Field(sa_type=Instant)
+    expires_at: datetime = Field(sa_type=Instant)
+    created_at: datetime = Field(sa_type=Instant)
+    ended_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Fact(Model, table=True):
+    """One line of a payment's history; append-only. `number` counts from 1 without gaps."""
+
+    __tablename__ = "fact"
+
+    payment_id: str = Field(primary_key=True, foreign_key="payment.id")
+    number: int = Field(primary_key=True)
+    id: str = Field(unique=True)
+    kind: str
+    attempt_id: str | None = Field(default=None, foreign_key="attempt.id")
+    refund_id: str | None = Field(default=None, foreign_key="refund.id")
+    amount_dong: int = dong()
+    occurred_at: datetime = Field(sa_type=Instant)
+    recorded_at: datetime = Field(sa_type=Instant)
+    actor: str
+    detail: str = ""
+
+
+class Intake(Model, table=True):
+    """One arrival of money for a bill, and how much of it has gone back."""
+
+    __tablename__ = "intake"
+    __table_args__ = (
+        UniqueConstraint("source", "source_reference", name="uq_intake_source_reference"),
+        CheckConstraint("amount_dong > 0 and amount_dong = applied_dong + excess_dong", name="parts_make_the_whole"),
+        CheckConstraint("applied_returned_dong between 0 and applied_dong", name="applied_returned_within"),
+        CheckConstraint("excess_returned_dong between 0 and excess_dong", name="excess_returned_within"),
+        one_of("source", "gateway", "bank", "cash"),
+    )
+
+    id: str = Field(primary_key=True)
+    payment_id: str = Field(foreign_key="payment.id", index=True)
+    attempt_id: str | None = Field(default=None, foreign_key="attempt.id")
+    method: str
+    source: str
+    source_reference: str
+    amount_dong: int = dong()
+    applied_dong: int = dong()
+    excess_dong: int = dong()
+    applied_returned_dong: int = dong(0)
+    excess_returned_dong: int = dong(0)
+    payer_bin: str | None = None
+    payer_account: str | None = None
+    payer_name: str | None = None
+    collector: str | None = None
+    received_at: datetime = Field(sa_type=Instant)
+    recorded_at: datetime = Field(sa_type=Instant)
+
+
+class Payer(Model, table=True):
+    """Who is named on a dossier's receipt."""
+
+    __tablename__ = "payer"
+
+    dossier_code: str = Field(primary_key=True)
+    name: str
+    address: str = ""
+    updated_at: datetime = Field(sa_type=Instant)
+
+
+class ReceiptSeries(Model, table=True):
+    """Counts the receipts of a series; its row lock is what keeps the numbers without gaps."""
+
+    __tablename__ = "receipt_series"
+    __table_args__ = (CheckConstraint("last_serial >= 0", name="counts_up"),)
+
+    series: str = Field(primary_key=True)
+    last_serial: int = 0
+
+
+class Receipt(Model, table=True):
+    """A receipt as issued. The content is a snapshot; only a full refund changes it, by cancelling."""
+
+    __tablename__ = "receipt"
+    __table_args__ = (
+        UniqueConstraint("series", "serial", name="uq_receipt_series_serial"),
+        CheckConstraint("amount_dong >= 0 and serial > 0", name="counts_up"),
+    )
+
+    number: str = Field(primary_key=True)
+    series: str = Field(foreign_key="receipt_series.series")
+    serial: int
+    payment_id: str = Field(foreign_key="payment.id", unique=True)
+    amount_dong: int = dong()
+    check_code: str
+    content: dict[str, Any] = Field(sa_type=Json)
+    issued_at: datetime = Field(sa_type=Instant)
+    cancelled_at: datetime | None = Field(default=None, sa_type=Instant)
