@@ -51,7 +51,9 @@ def test_a_cursor_comes_back_as_it_went() -> None:
     assert decode_cursor(encode_cursor("pay_1", 5), str, int) == ("pay_1", 5)
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "W10", "WzEsMl0", "\x00", "ê", "W1tbW1tbW1tbW10", encode_cursor("a\x00", 5)])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "W10", "WzEsMl0", "\x00", "ê", "W1tbW1tbW1tbW10", encode_cursor("a\x00", 5)]
+)
 def test_a_foreign_cursor_is_refused_by_name(cursor: str) -> None:
     with pytest.raises(BadInput) as refused:
         decode_cursor(cursor, str, int)

@@ -1,5 +1,7 @@
 """Dossiers that reach their result: every way of paying, every way in which the result gets home."""
 
+from datetime import timedelta
+
 import pytest
 
 from services.payment.contract import CreateAttempt
@@ -332,6 +334,7 @@ async def test_news_that_comes_while_the_payment_is_read_is_not_lost(journeys: J
 
     assert view.outcome == "result_handed_over"
     assert calls_of(journey) == [*ATTEMPTED, READ, READ, READ]
+    assert view.history[-1].at - view.history[0].at < timedelta(hours=1)  # it was not the reminder that found out
 
 
 async def test_news_that_comes_while_a_shipment_is_read_is_not_lost(journeys: Journeys, code: str) -> None:

@@ -6,6 +6,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from tests.workflows.journey import Journey, Journeys
 from tests.workflows.test_happy_paths import ATTEMPTED, READ, calls_of, end_of, money_of
+from workflows.contract import AgencyFactKind
 
 REFUND = "request_refund refund/dossier/CODE:refund:request"
 
@@ -150,13 +151,16 @@ async def test_a_withdrawal_is_refused_once_the_result_is_issued(journeys: Journ
     assert "The citizen asked to withdraw the dossier" not in [moment.en for moment in view.history]
 
 
-async def test_an_accepted_withdrawal_outranks_facts_already_waiting(journeys: Journeys, code: str) -> None:
+@pytest.mark.parametrize("waiting", ["result_ready", "refused"])
+async def test_an_accepted_withdrawal_outranks_facts_that_come_after_it(
+    journeys: Journeys, code: str, waiting: AgencyFactKind
+) -> None:
     journey = await journeys.begin(code, pay_by="none", quoted="nothing_due")
     gate = journey.desk.hold("open_payment")
     await journey.desk.reached("open_payment")
     await journey.fact("accepted")
     answered = await journey.withdraws()
-    await journey.fact("result_ready")
+    await journey.fact(waiting)
     gate.set()
 
     view = await journey.end()
