@@ -242,7 +242,8 @@ def _add_problem_handlers(app: FastAPI) -> None:
         return problem_response(request, _problem_of_http(cast("HTTPException", error)))
 
     async def on_conflict(request: Request, error: Exception) -> Response:
-        log.warning("constraint refused a write", extra={"reason": str(getattr(error, "orig", ""))[:200]})
+        cause = getattr(getattr(error, "orig", None), "__cause__", None)  # its DETAIL may hold a person's data
+        log.warning("constraint refused a write", extra={"constraint": getattr(cause, "constraint_name", None)})
         return problem_response(
             request,
             WrongMoment(

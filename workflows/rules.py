@@ -105,6 +105,8 @@ def papers_at(*, channel: str, legs: Sequence[Leg], outcome: Outcome | None) -> 
         return "citizen" if outbound.status == "returned" else "post"
     if outcome == "result_handed_over":
         return "citizen" if sent or back is not None or channel == "counter" else "none"
+    if outbound is not None and not sent:
+        return "citizen"
     if sent or (back is not None and outcome is None):
         return "agency"
     if channel == "counter":

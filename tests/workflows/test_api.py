@@ -2,51 +2,39 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
-from kit.settings import checked_url
-from kit.webhooks import new_webhook_secret, signed_headers
-from tests.conftest import ISSUER, Issuer, free_port, running
+from kit.webhooks import new_webhook_secret
+from tests.conftest import Issuer, free_port, running
 from tests.workflows.conftest import BINARIES
-from tests.workflows.journey import CITIZEN, PERSONAL, personal_data_in, start_body
+from tests.workflows.journey import CITIZEN, PERSONAL, personal_data_in
+from tests.workflows.portal import (
+    NOW,
+    body,
+    fact,
+    payment_event,
+    replace_services,
+    runs,
+    said,
+    settings,
+    until,
+    view,
+    waiting,
+)
 from tests.workflows.wire import Wire
-from tests.workflows.world import PATIENCE_SECONDS, World
+from tests.workflows.world import World
 from workflows import coordinator
 from workflows.api import create_app
 from workflows.contract import dossier_workflow_id, refund_workflow_id, remittance_workflow_id
-from workflows.settings import ApiSettings
 from workflows.worker import create_workers
-
-SECRET = new_webhook_secret()
-NOW = "2026-01-05T08:00:00+00:00"
-Headers = Callable[..., dict[str, str]]
-
-
-def settings(target: str, *, namespace: str = "dvctt") -> ApiSettings:
-    return ApiSettings.model_validate(
-        {
-            "temporal_target": target,
-            "temporal_namespace": namespace,
-            **{f"{name}_url": checked_url(f"http://{name}.test") for name in ("fees", "payment", "postal", "token")},
-            "client_id": "workflows",
-            "client_secret": "s",
-            "public_url": checked_url("http://workflows.test"),
-            "issuer": checked_url(ISSUER),
-            **{f"{name}_webhook_secret": SECRET for name in ("payment", "postal", "fees")},
-            "collecting_account": "1020",
-        }
-    )
 
 
 @pytest.fixture(scope="session")
@@ -91,13 +79,8 @@ async def temporal(server: Client, api_wire: Wire) -> AsyncIterator[Client]:
 async def _app(target: str, wire: Wire, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(settings(target))
     async with running(app, issuer) as client:
-        await _replace_services(app, wire)
+        await replace_services(app, wire)
         yield client
-
-
-async def _replace_services(app: FastAPI, wire: Wire) -> None:
-    await app.state.services.http.aclose()
-    app.state.services = wire.services()
 
 
 @pytest.fixture
@@ -124,74 +107,6 @@ def portal(issuer: Issuer) -> dict[str, str]:
 def agency(issuer: Issuer) -> dict[str, str]:
     """Headers of the agency's dossier system."""
     return issuer.headers("dossiers:decide", "dossiers:read", client="agency", org="G01.01")
-
-
-def body(code: str, **choices: Any) -> dict[str, Any]:
-    document: dict[str, Any] = start_body(code, **choices).model_dump(mode="json")
-    return document
-
-
-async def until(read: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> Any:
-    """Read again until it holds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            value = await read()
-            if holds(value):
-                return value
-            await asyncio.sleep(0.01)
-
-
-async def view(api: httpx.AsyncClient, code: str, headers: dict[str, str]) -> dict[str, Any]:
-    response = await api.get(f"/v1/dossiers/{code}", headers=headers)
-    assert response.status_code == 200, response.text
-    document: dict[str, Any] = response.json()
-    return document
-
-
-async def waiting(api: httpx.AsyncClient, code: str, phase: str, headers: dict[str, str]) -> dict[str, Any]:
-    document: dict[str, Any] = await until(
-        lambda: view(api, code, headers), lambda seen: seen["phase"] == phase and seen["waits_for"] is not None
-    )
-    return document
-
-
-def fact(kind: str, event_id: str = "") -> dict[str, str]:
-    return {"event_id": event_id or f"event-{kind}", "kind": kind, "occurred_at": NOW}
-
-
-async def said(api: httpx.AsyncClient, room: str, kind: str, data: dict[str, Any], **overrides: Any) -> httpx.Response:
-    """Deliver a webhook as a service signs it."""
-    text = json.dumps({"type": kind, "timestamp": NOW, "data": data})
-    headers = signed_headers(
-        overrides.get("secret", SECRET),
-        event_id=data.get("event_id", "evt-1"),
-        body=text,
-        at=overrides.get("at", datetime.now(UTC)),
-    )
-    return await api.post(f"/webhooks/{room}", content=overrides.get("sent", text).encode(), headers=headers)
-
-
-def payment_event(code: str, event_id: str, *, amount_dong: int = 0, **more: str) -> dict[str, Any]:
-    return {
-        "event_id": event_id,
-        "dossier_code": code,
-        "payment_id": f"pay_{code}",
-        "status": "paid",
-        "amount_dong": amount_dong,
-        "occurred_at": NOW,
-        **more,
-    }
-
-
-async def runs(temporal: Client, workflow_id: str) -> bool:
-    """Whether a workflow of this id was ever started."""
-    try:
-        await temporal.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
-        return False
-    return True
 
 
 # --- starting ------------------------------------------------------------------------------------
@@ -620,7 +535,7 @@ async def test_without_a_worker_facts_are_kept_and_repeats_find_what_was_asked_f
     document, withdrawal = body(code), f"/v1/dossiers/{code}/withdrawal"
     app = create_app(settings(target, namespace="idle"))
     async with running(app, issuer) as api, AsyncExitStack() as stack:
-        await _replace_services(app, wire)
+        await replace_services(app, wire)
 
         started = await api.post("/v1/dossiers", json=document, headers=portal)
         told = await api.post(f"/v1/dossiers/{code}/facts", json=fact("accepted"), headers=agency)
