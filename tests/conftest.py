@@ -3,9 +3,11 @@
 import asyncio
 import itertools
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -36,9 +38,13 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One PostgreSQL server for the whole run; it keeps nothing, so it need not wait for the disk."""
-    folder = tmp_path_factory.mktemp("postgres")
+def cluster() -> Iterator[Cluster]:
+    """One PostgreSQL server for the whole run; it keeps nothing, so it need not wait for the disk.
+
+    It lies outside pytest's own folders: as root the server runs under another account, and another run of pytest
+    would close the way to them.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lien-thong-tests-"))
     running = start_cluster(
         folder / "data",
         port=free_port(),
@@ -48,6 +54,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     )
     yield running
     running.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
