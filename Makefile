@@ -33,7 +33,7 @@ up: setup ## Start the whole stack and keep it running
 	@$(PY) -m sandbox.stack
 
 clean: ## Remove the stack's state (.run, or RUN_DIR)
-	@$(PYTHON) -c 'import shutil, os; shutil.rmtree(os.environ.get("RUN_DIR") or ".run", ignore_errors=True)'
+	@$(PYTHON) -m sandbox.clean
 
 test: setup lint types ## Check everything: lint, types, import rules, all tests
 	@$(PY) -m pytest
