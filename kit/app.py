@@ -25,7 +25,7 @@ from kit.db import UnitOfWorkRoute, create_engine, create_sessions
 from kit.errors import BadInput, FieldError, NotFound, Problem, TooLarge, Unavailable, WrongMoment
 from kit.http import KEEPALIVE_SECONDS, TIMEOUT
 from kit.settings import ProcessSettings, ServiceSettings, text_of
-from kit.telemetry import Metrics, Receive, Scope, Send, configure_logging, request_id_var, tracer_provider
+from kit.telemetry import Metrics, Receive, Scope, Send, configure_logging, request_id_var, trace_calls, tracer_provider
 from kit.web import Pages, SignInNeeded, Site, add_pages, language_of, see_other
 from kit.webhook_api import webhook_router
 from kit.webhooks import Outbox, Relay
@@ -83,9 +83,11 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
     app.add_middleware(_RequestId)
     app.add_middleware(_measured, metrics=app.state.metrics)
     endpoint = text_of(settings.otlp_endpoint) if settings.otlp_endpoint else None
+    app.state.tracer_provider = tracer_provider(process.name, endpoint)
     FastAPIInstrumentor.instrument_app(
-        app, tracer_provider=tracer_provider(process.name, endpoint), excluded_urls="healthz,readyz,metrics"
+        app, tracer_provider=app.state.tracer_provider, excluded_urls="healthz,readyz,metrics"
     )
+    trace_calls(app.state.http, app.state.tracer_provider)
     return app
 
 

@@ -9,8 +9,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -67,6 +69,11 @@ def tracer_provider(process: str, otlp_endpoint: str | None) -> TracerProvider:
     if otlp_endpoint:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{otlp_endpoint.rstrip('/')}/v1/traces")))
     return provider
+
+
+def trace_calls(client: httpx.AsyncClient, provider: TracerProvider) -> None:
+    """A span for every call a client makes; the trace goes on in whoever answers."""
+    HTTPXClientInstrumentor.instrument_client(client, tracer_provider=provider)
 
 
 class Metrics:

@@ -17,6 +17,7 @@ from kit.app import Process, create_process
 from kit.auth import Principal, require
 from kit.errors import BadInput, FieldError, Problem, Unavailable, WrongMoment
 from kit.http import JsonClient, Refused, Unreachable
+from kit.telemetry import trace_calls
 from kit.webhooks import verified_body
 from services.fees.contract import Quote
 from services.payment.contract import Attempt, CreateAttempt, DossierCode, PaymentEvent, PutPayer, Reconciliation
@@ -448,6 +449,7 @@ def _connections(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncCont
     async def hold(app: FastAPI) -> AsyncIterator[None]:
         app.state.temporal = await connect(settings, lazy=True)
         app.state.services = create_services(settings)
+        trace_calls(app.state.services.http, app.state.tracer_provider)
         try:
             yield
         finally:

@@ -11,7 +11,8 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from kit.telemetry import configure_logging
+from kit.settings import text_of
+from kit.telemetry import configure_logging, trace_calls, tracer_provider
 from workflows.activities import FeesActivities, PaymentActivities, PostalActivities
 from workflows.claim import ClaimWorkflow
 from workflows.client import Services, connect, create_services
@@ -80,6 +81,8 @@ async def run_worker(settings: WorkerSettings) -> None:
     """Work until told to stop; then finish what is in hand."""
     client = await _connect_patiently(settings)
     services = create_services(settings)
+    endpoint = text_of(settings.otlp_endpoint) if settings.otlp_endpoint else None
+    trace_calls(services.http, tracer_provider("worker", endpoint))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
