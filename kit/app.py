@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from kit.auth import Authority
 from kit.db import UnitOfWorkRoute, create_engine, create_sessions
 from kit.errors import BadInput, FieldError, NotFound, Problem, TooLarge, Unavailable, WrongMoment
-from kit.http import KEEPALIVE_SECONDS, TIMEOUT
+from kit.http import KEEPALIVE_SECONDS, TIMEOUT, language_var
 from kit.settings import ProcessSettings, ServiceSettings, text_of
 from kit.telemetry import Metrics, Receive, Scope, Send, configure_logging, request_id_var, trace_calls, tracer_provider
 from kit.web import Pages, SignInNeeded, Site, add_pages, language_of, see_other
@@ -335,6 +335,7 @@ class _RequestId:
         sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         identity = sent if 8 <= len(sent) <= 64 and sent.replace("-", "").isalnum() else secrets.token_hex(8)
         token = request_id_var.set(identity)
+        language = language_var.set(language_of(Request(cast("Any", scope))))
 
         async def labelled(message: Any) -> None:  # noqa: ANN401
             if message["type"] == "http.response.start":
@@ -344,6 +345,7 @@ class _RequestId:
         try:
             await self._app(scope, receive, labelled)
         finally:
+            language_var.reset(language)
             request_id_var.reset(token)
 
 

@@ -2,16 +2,22 @@
 
 import asyncio
 import time
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
+
+from kit.telemetry import request_id_var
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 KEEPALIVE_SECONDS = 2.0
 """Shorter than any server's own patience (uvicorn: 5 s), or a request meets a connection that is just being closed."""
+
+language_var: ContextVar[str] = ContextVar("language", default="vi")
+"""Language of whoever asked us, passed on so that a neighbour's refusal is readable to them."""
 
 _RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOKEN_SLACK_SECONDS = 60
@@ -93,7 +99,9 @@ class JsonClient:
         `key` becomes the Idempotency-Key: give the same for every retry of the same intention.
         Raises Refused for answers that a retry cannot change, Unreachable for all that may pass.
         """
-        headers = {"accept": "application/json", "accept-language": "vi"}
+        headers = {"accept": "application/json", "accept-language": language_var.get()}
+        if request_id_var.get() != "-":
+            headers["x-request-id"] = request_id_var.get()
         if self._tokens is not None:
             headers["authorization"] = f"Bearer {await self._tokens.token()}"
         if key is not None:
