@@ -49,6 +49,7 @@ BreakKind = Literal[
     "ambiguous",
     "statement_unbalanced",
     "statement_gap",
+    "statement_conflict",
 ]
 DOSSIER_CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.\-]{3,63}$"
 DossierCode = Annotated[str, StringConstraints(pattern=DOSSIER_CODE_PATTERN)]

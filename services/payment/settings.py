@@ -14,7 +14,7 @@ class PaymentSettings(ServiceSettings):
 
     model_config = settings_config(env_prefix="PAYMENT_")
 
-    max_body_bytes: Annotated[int, Field(gt=0)] = 20 * 1024 * 1024
+    max_body_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024
     """Largest request; a busy day's bank statement has to fit."""
 
     gateway_url: HttpUrl

@@ -45,6 +45,7 @@ _STATEMENT_BODY = {
             },
             "application/xml": {"schema": {"type": "string", "format": "binary"}},
             "text/csv": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -54,7 +55,10 @@ _STATEMENT_BODY = {
 async def import_statement(
     request: Request, session: SessionDep, terms: TermsDep, caller: Reconciler
 ) -> StatementImport:
-    """camt.053 or the bank's CSV, as a form's `file` or as the body itself. The same file or line twice counts once."""
+    """camt.052/053/054, MT940/942, or the bank's CSV or XLSX, as a form's `file` or as the body itself.
+
+    The same file or line twice counts once. A file of several days is answered with its last day.
+    """
     content = await _uploaded(request)
     return await statements.import_statement(session, content, terms, actor=caller.actor)
 

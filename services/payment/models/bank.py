@@ -88,12 +88,13 @@ class PayoutItem(Model, table=True):
 
 
 class Statement(Model, table=True):
-    """A bank statement as received. A quarantined one has told us nothing yet."""
+    """A statement of one day as received. A quarantined one has told us nothing; a noted one only announced credits."""
 
     __tablename__ = "statement"
     __table_args__ = (
-        one_of("status", "accepted", "quarantined"),
-        one_of("format", "camt.053", "csv"),
+        one_of("status", "accepted", "quarantined", "noted"),
+        one_of("format", "camt.052", "camt.053", "camt.054", "mt940", "mt942", "csv", "xlsx"),
+        UniqueConstraint("sha256", "account", "business_date", "identity", name="uq_statement_file_day"),
     )
 
     id: str = Field(primary_key=True)
@@ -101,7 +102,8 @@ class Statement(Model, table=True):
     identity: str
     """The bank's own identification; a day that is still running may be issued several times under the same one."""
     format: str
-    sha256: str = Field(unique=True)
+    sha256: str
+    """Of the file; a file of several days is several statements."""
     business_date: date = Field(index=True)
     opening_dong: int = dong()
     closing_dong: int = dong()

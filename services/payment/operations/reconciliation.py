@@ -35,7 +35,7 @@ from services.payment.operations.credits import book_credit, recognise_held
 from services.payment.operations.differences import open_break, settle_break
 from services.payment.operations.posting import open_day, post_all
 from services.payment.operations.settlements import import_settlements
-from services.payment.operations.statements import RECONCILING
+from services.payment.operations.statements import RECONCILING, credit_notice
 from services.payment.problems import GatewayAway
 from services.payment.queries import reconciliation as queries
 from services.payment.reconciliation.matching import Expected, Recognised, recognise
@@ -102,21 +102,7 @@ async def _untold_credits(till: Till, on: date) -> list[CreditNotice]:
             )
         )
         lines = (await session.exec(query)).all()
-    return [
-        CreditNotice(
-            bank_reference=line.bank_reference,
-            account=line.account,
-            amount_dong=line.amount_dong,
-            content=line.content[:500],
-            payer_name=line.payer_name or "",
-            payer_account=line.payer_account or "",
-            payer_bin=line.payer_bin or "",
-            booked_at=datetime.combine(line.booked_on, time(12), LOCAL_ZONE),
-            value_date=line.booked_on,
-        )
-        for line in lines
-        if vietqr.references_in(line.content)
-    ]
+    return [credit_notice(line.account, line) for line in lines if vietqr.references_in(line.content)]
 
 
 # --- lines -----------------------------------------------------------------------------------------

@@ -91,7 +91,14 @@ async def upload(request: Request, session: SessionDep, terms: TermsDep, person:
         done = await import_statement(session, content, terms, actor=person.actor)
         back = f"/reconciliations/{done.business_date}"
         day = format_day(done.business_date)
-        if done.duplicate:
+        if done.quarantined:
+            flash(
+                request,
+                "error",
+                f"Sao kê ngày {day} được giữ lại, chưa sử dụng; chênh lệch bên dưới nói rõ lý do.",
+                f"The statement of {day} is held and not used; the break below says why.",
+            )
+        elif done.duplicate:
             flash(
                 request,
                 "notice",
