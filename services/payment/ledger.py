@@ -322,6 +322,8 @@ def bank_opening(occasion: Occasion, *, amount_dong: int) -> Journal | None:
     return _journal("bank_opening", occasion, [Entry(BANK, amount_dong), Entry(OPENING_BALANCE, -amount_dong)])
 
 
-def statement_line(occasion: Occasion, *, amount_dong: int, account: str, subject: str) -> Journal | None:
-    """A line of the bank (credit positive): Dr bank / Cr the clearing account it answers, or suspense."""
-    return _journal("statement_line", occasion, [Entry(BANK, amount_dong), Entry(account, -amount_dong, subject)])
+def statement_line(occasion: Occasion, *, account: str, parts: Sequence[tuple[str, int]]) -> Journal | None:
+    """A line of the bank (credit positive): Dr bank / Cr the clearing account it answers, or suspense, part by part."""
+    total = sum(amount for _, amount in parts)
+    answers = [Entry(account, -amount, subject) for subject, amount in parts]
+    return _journal("statement_line", occasion, [Entry(BANK, total), *answers])

@@ -124,7 +124,7 @@ def _needed(fields: Mapping[str, str], tag: str) -> str:
     return fields[tag]
 
 
-_CONFUSED = str.maketrans("OIL", "011")
+CONFUSED = str.maketrans("OIL", "011")
 """Letters that Crockford's alphabet leaves out, as people mistype them."""
 
 
@@ -143,7 +143,7 @@ def references_in(content: str) -> tuple[str, ...]:
     size = _REFERENCE_LENGTH + 1
     found: dict[str, None] = {}
     for match in re.finditer(REFERENCE_PREFIX, text):
-        body = text[match.end() : match.end() + size].translate(_CONFUSED)
+        body = text[match.end() : match.end() + size].translate(CONFUSED)
         candidate = REFERENCE_PREFIX + body
         if len(body) == size and is_reference(candidate, REFERENCE_PREFIX, _REFERENCE_LENGTH):
             found[candidate] = None

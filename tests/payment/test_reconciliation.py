@@ -622,3 +622,85 @@ async def test_closing_needs_its_scope(world: World) -> None:
     answer = await world.call("POST", f"/v1/days/{TODAY}/close", {}, "payments:write")
 
     assert answer.status_code == 403
+
+
+async def _deposit(world: World, reference: str, amount: int) -> None:
+    deposit = {
+        "event_id": f"dep-{reference}",
+        "reference": reference,
+        "amount_dong": amount,
+        "collector": "buu-ta-1",
+        "deposited_at": datetime.now(LOCAL_ZONE).isoformat(),
+    }
+    await world.ok("POST", "/v1/remittances", deposit)
+
+
+async def _arrives(world: World, reference: str, amount: int) -> None:
+    body = {"amount_dong": amount, "reference": reference}
+    await world.notify((await world.bank.post("/remittances", json=body)).json())
+
+
+async def _cash(world: World, amount: int, number: int) -> None:
+    bill = await world.bill(amount)
+    cash = {
+        "event_id": f"cod-{number}",
+        "amount_dong": amount,
+        "collected_at": datetime.now(LOCAL_ZONE).isoformat(),
+        "collector": "buu-ta-1",
+        "place": "courier",
+    }
+    await world.ok("POST", f"/v1/payments/{bill['id']}/cash", cash)
+
+
+async def test_a_sum_of_the_post_is_the_only_deposits_that_make_it(world: World) -> None:
+    for number, amount in enumerate((75_000, 40_000, 60_000, 33_000)):
+        await _cash(world, amount, number)
+        await _deposit(world, f"BK2026112{number}X", amount)
+    await _arrives(world, "BK20261120X", 75_000)
+    await send(world, await statement(world))
+    await reconcile(world)
+    await world.bank.post("/remittances", json={"amount_dong": 40_000 + 33_000, "reference": "NOPTIEN"})
+    await send(world, await statement(world))
+
+    found = await reconcile(world)
+
+    matches = await world.database.fetch(
+        "select item, part, amount_dong, evidence from line_match where flow = 'post_remittance' order by amount_dong"
+    )
+    assert [(row["item"], row["part"], row["amount_dong"]) for row in matches] == [
+        ("BK20261123X", 1, 33_000), ("BK20261121X", 0, 40_000), ("BK20261120X", 0, 75_000),
+    ]  # fmt: skip
+    assert row(found, "post_remittance") == (208_000, 148_000, 148_000, -60_000, 0)
+    assert (found["unexplained_dong"], (await world.balances())["post_remittance"]) == (0, 60_000)
+
+
+async def test_a_reference_with_one_sign_wrong_pays_the_only_bill_it_can_mean(world: World) -> None:
+    payment = await world.bill(180_000)
+    attempt = await world.attempt(payment, "vietqr")
+    reference = attempt["reference"]
+    other = "3" if reference[5] != "3" else "4"
+    await world.plain_transfer(f"nop phi {reference[:5]}{other}{reference[6:]}", 180_000)
+    before = await open_breaks(world)
+    await send(world, await statement(world))
+
+    found = await reconcile(world)
+
+    assert [each["kind"] for each in before] == ["wrong_reference"]
+    assert ((await world.read(payment))["status"], await open_breaks(world)) == ("paid", [])
+    assert (found["status"], found["unexplained_dong"]) == ("balanced", 0)
+    assert await world.balances() == {"bank": 180_000, "fee_revenue:G01.02": -180_000}
+    (resolved,) = (await world.ok("GET", "/v1/breaks?status=resolved"))["items"]
+    assert resolved["resolution"] == f"{reference}: one sign wrong, exact amount"
+
+
+async def test_a_wrong_sign_with_another_amount_stays_with_a_person(world: World) -> None:
+    payment = await world.bill(180_000)
+    reference = (await world.attempt(payment, "vietqr"))["reference"]
+    other = "3" if reference[5] != "3" else "4"
+    await world.plain_transfer(f"nop phi {reference[:5]}{other}{reference[6:]}", 150_000)
+    await send(world, await statement(world))
+
+    await reconcile(world)
+
+    assert (await world.read(payment))["status"] != "paid"
+    assert [each["kind"] for each in await open_breaks(world)] == ["wrong_reference"]

@@ -140,19 +140,26 @@ class StatementLine(Model, table=True):
 
 
 class LineMatch(Model, table=True):
-    """What a statement line was recognised as. A line has one match; the posting goes with it."""
+    """What a statement line, or a part of it, was recognised as. The posting of a line goes with it."""
 
     __tablename__ = "line_match"
     __table_args__ = (
         one_of("flow", "card", "vietqr", "post_remittance", "transfer_out", "unidentified"),
+        UniqueConstraint("line_id", "item", name="uq_line_match_line_item"),
+        CheckConstraint("part >= 0", name="counts_from_zero"),
         Index("ix_line_match_flow_item", "flow", "item"),
     )
 
     line_id: str = Field(primary_key=True, foreign_key="statement_line.id")
+    part: int = Field(default=0, primary_key=True)
     flow: str
     item: str
     """Payout, bank reference, remittance reference or order reference the line answers; the line itself when none."""
+    amount_dong: int = dong()
+    """What of the line answers the item; the parts of a line make its amount."""
     evidence: str
+    rules_version: str
+    """The matching rules under which it was recognised."""
     journal_id: str = Field(foreign_key="journal.id")
     matched_at: datetime = Field(sa_type=Instant)
 

@@ -4,6 +4,7 @@ Every step is idempotent, so a run may be repeated at any time and finishes what
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import text
@@ -34,14 +35,17 @@ from services.payment.models import (
 from services.payment.operations.credits import book_credit, recognise_held
 from services.payment.operations.differences import open_break, settle_break
 from services.payment.operations.posting import open_day, post_all
+from services.payment.operations.rereading import reread_held
 from services.payment.operations.settlements import import_settlements
 from services.payment.operations.statements import RECONCILING, credit_notice
 from services.payment.problems import GatewayAway
 from services.payment.queries import reconciliation as queries
-from services.payment.reconciliation.matching import Expected, Recognised, recognise
+from services.payment.reconciliation.matching import RULES, Expectation, Line, Recognised, Trouble, recognise
 from services.payment.till import Till
 
 _BATCH = 1_000
+_POST = "post"
+"""The group of all remittances: the post may bring several in one sum."""
 _CLEARING = {
     "card": ledger.PAYOUT_IN_TRANSIT,
     "vietqr": ledger.BANK_CLEARING,
@@ -70,6 +74,7 @@ async def run_reconciliation(till: Till, on: date) -> Reconciliation:
         ) from error
     async with transaction(till.sessions) as session:
         await recognise_held(session)
+        await reread_held(session, till.terms)
     for notice in await _untold_credits(till, on):
         async with transaction(till.sessions) as session:
             await book_credit(session, notice, till.terms, origin="statement")
@@ -109,7 +114,7 @@ async def _untold_credits(till: Till, on: date) -> list[CreditNotice]:
 
 
 async def _match_lines(session: AsyncSession, account: str, on: date) -> None:
-    """Recognise and book every line up to the day that has not been; the bank's order decides ties."""
+    """Recognise and book every line up to the day that has not been."""
     query = (
         select(StatementLine)
         .join(LineMatch, col(LineMatch.line_id) == col(StatementLine.id), isouter=True)
@@ -125,53 +130,88 @@ async def _match_lines(session: AsyncSession, account: str, on: date) -> None:
         return
     expected = await _expected(session, lines)
     taken = await _taken(session, expected)
-    found: list[tuple[StatementLine, Recognised]] = []
-    for line in lines:
-        answer = recognise(
-            line_id=line.id,
-            amount_dong=line.amount_dong,
-            bank_reference=line.bank_reference,
-            content=line.content,
-            expected=expected,
-            taken=taken,
-        )
-        taken.add(answer.item)
-        found.append((line, answer))
-    await _book_lines(session, found)
-    await _compare(session, found)
+    post = await _accounts_of_the_post(session)
+    found = recognise(
+        [_told(line, post) for line in lines],
+        [each for each in expected if each.item not in taken],
+        [each for each in expected if each.item in taken],
+    )
+    answers = [(line, found[line.id]) for line in lines]
+    await _book_lines(session, answers)
+    await _compare(session, answers)
 
 
-async def _expected(session: AsyncSession, lines: Sequence[StatementLine]) -> Expected:
+def _told(line: StatementLine, post: AbstractSet[str]) -> Line:
+    party = line.payer_account or ""
+    return Line(
+        id=line.id,
+        mark=f"{line.fingerprint}:{line.occurrence:06d}",
+        amount_dong=line.amount_dong,
+        booked_on=line.booked_on,
+        bank_reference=line.bank_reference,
+        content=line.content,
+        party=party,
+        name=line.payer_name or "",
+        group=_POST if party in post else "",
+    )
+
+
+async def _accounts_of_the_post(session: AsyncSession) -> set[str]:
+    """Accounts that remittances have come from: only from those may one sum be several remittances."""
+    query = (
+        select(StatementLine.payer_account)
+        .join(LineMatch, col(LineMatch.line_id) == col(StatementLine.id))
+        .where(col(LineMatch.flow) == "post_remittance", col(StatementLine.payer_account).is_not(None))
+        .distinct()
+    )
+    return {account for account in (await session.exec(query)).all() if account}
+
+
+async def _expected(session: AsyncSession, lines: Sequence[StatementLine]) -> list[Expectation]:
     """What the books expect that these lines may answer. Payouts and the like are few; transfers go by reference."""
     payouts = (await session.exec(select(Payout).where(col(Payout.status).not_in(["failed", "canceled"])))).all()
+    found = [
+        Expectation("card", payout.id, payout.announced_dong, payout.arrival_date, references=(payout.id,))
+        for payout in payouts
+    ]
     references = [line.bank_reference for line in lines if line.bank_reference]
-    told: dict[str, int] = {}
     for begin in range(0, len(references), _BATCH):
         credits_ = select(BankCredit).where(
             col(BankCredit.bank_reference).in_(references[begin : begin + _BATCH]),
             col(BankCredit.status) != "recognised",
         )
-        told |= {credit.bank_reference: credit.amount_dong for credit in (await session.exec(credits_)).all()}
-    remittances = (await session.exec(select(Remittance))).all()
-    orders: dict[str, int] = {}
+        found += [
+            Expectation("vietqr", each.bank_reference, each.amount_dong, each.booked_on, ids=(each.bank_reference,))
+            for each in (await session.exec(credits_)).all()
+        ]
+    for remittance in (await session.exec(select(Remittance))).all():
+        name, on = remittance.reference, remittance.deposited_on
+        found.append(Expectation("post_remittance", name, remittance.amount_dong, on, references=(name,), group=_POST))
+    return found + await _orders(session)
+
+
+async def _orders(session: AsyncSession) -> list[Expectation]:
+    """Transfers out, by bank reference or voucher number; several vouchers paid as one are one."""
+    orders: dict[str, Expectation] = {}
     legs = select(RefundLeg).where(
-        col(RefundLeg.status) == "succeeded", col(RefundLeg.bank_order_reference).is_not(None)
+        col(RefundLeg.status) == "succeeded",
+        col(RefundLeg.bank_order_reference).is_not(None),
+        col(RefundLeg.paid_on).is_not(None),
     )
     for leg in (await session.exec(legs)).all():
         assert leg.bank_order_reference is not None
+        assert leg.paid_on is not None
         item = queries.order_item(leg.bank_order_reference)
-        orders[item] = orders.get(item, 0) - leg.amount_dong
-    return Expected(
-        payouts={payout.id: payout.announced_dong for payout in payouts},
-        credits=told,
-        remittances={remittance.reference: remittance.amount_dong for remittance in remittances},
-        orders=orders,
-    )
+        before = orders[item].amount_dong if item in orders else 0
+        orders[item] = Expectation(
+            "transfer_out", item, before - leg.amount_dong, leg.paid_on, ids=(item,), references=(item,)
+        )
+    return list(orders.values())
 
 
-async def _taken(session: AsyncSession, expected: Expected) -> set[str]:
+async def _taken(session: AsyncSession, expected: Sequence[Expectation]) -> set[str]:
     """The expected items that a line has answered before."""
-    wanted = [*expected.payouts, *expected.credits, *expected.remittances, *expected.orders]
+    wanted = [each.item for each in expected]
     taken: set[str] = set()
     for begin in range(0, len(wanted), _BATCH):
         query = select(LineMatch.item).where(col(LineMatch.item).in_(wanted[begin : begin + _BATCH]))
@@ -191,7 +231,7 @@ async def _book_lines(session: AsyncSession, found: Sequence[tuple[StatementLine
             business_date=open_days[line.booked_on],
         )
         journal = ledger.statement_line(
-            occasion, amount_dong=line.amount_dong, account=answer.account, subject=answer.subject
+            occasion, account=answer.account, parts=[(part.subject, part.amount_dong) for part in answer.parts]
         )
         assert journal is not None
         journals[line.id] = journal
@@ -200,13 +240,17 @@ async def _book_lines(session: AsyncSession, found: Sequence[tuple[StatementLine
     matches = [
         {
             "line_id": line.id,
+            "part": number,
             "flow": answer.flow,
-            "item": answer.item,
+            "item": part.item,
+            "amount_dong": part.amount_dong,
             "evidence": answer.evidence,
+            "rules_version": RULES.version,
             "journal_id": ids[journals[line.id].key],
             "matched_at": moment,
         }
         for line, answer in found
+        for number, part in enumerate(answer.parts)
     ]
     connection = await session.connection()
     for begin in range(0, len(matches), _BATCH):
@@ -218,34 +262,47 @@ async def _compare(session: AsyncSession, found: Sequence[tuple[StatementLine, R
     query = select(Break.subject).where(col(Break.kind) == "missing_in_bank", col(Break.status) == "open")
     asked_for = set((await session.exec(query)).all())
     for line, answer in found:
-        if answer.subject in asked_for:
-            resolution = f"arrived {line.booked_on}"
-            await settle_break(session, ("missing_in_bank",), subject=answer.subject, resolution=resolution)
-        if answer.expected_dong is None:
-            await _ask_about(session, line, answer)
-            continue
-        over = line.amount_dong - answer.expected_dong
-        if over:
-            await open_break(
-                session,
-                "amount_over" if over > 0 else "amount_under",
-                subject=f"{answer.subject}@bank",
-                business_date=line.booked_on,
-                amount_dong=over,
-                account=answer.account,
-                flow=answer.flow,
-                text_vi=f"Sao kê ghi {line.amount_dong} đồng cho {answer.item}, sổ chờ {answer.expected_dong} đồng.",
-                text_en=f"The statement shows {line.amount_dong} đồng for {answer.item}, not {answer.expected_dong}.",
-            )
+        for part in answer.parts:
+            if part.subject in asked_for:
+                resolution = f"arrived {line.booked_on}"
+                await settle_break(session, ("missing_in_bank",), subject=part.subject, resolution=resolution)
+            if part.expected_dong is None:
+                await _ask_about(session, line, answer)
+                continue
+            over = part.amount_dong - part.expected_dong
+            if over:
+                await open_break(
+                    session,
+                    "amount_over" if over > 0 else "amount_under",
+                    subject=f"{part.subject}@bank",
+                    business_date=line.booked_on,
+                    amount_dong=over,
+                    account=answer.account,
+                    flow=answer.flow,
+                    text_vi=f"Sao kê ghi {part.amount_dong} đồng cho {part.item}, sổ chờ {part.expected_dong} đồng.",
+                    text_en=f"The statement shows {part.amount_dong} đồng for {part.item}, not {part.expected_dong}.",
+                )
+
+
+_ASKED: dict[Trouble, tuple[BreakKind, str, str]] = {
+    "repeated": (
+        "duplicate_credit",
+        "trùng với một khoản đã đối chiếu",
+        "repeats an item that is already matched",
+    ),
+    "ambiguous": (
+        "ambiguous",
+        "có thể thuộc nhiều khoản trong sổ, cần người quyết định",
+        "may answer several items in the books; a person decides",
+    ),
+    "unknown": ("missing_in_ledger", "không khớp với khoản nào trong sổ", "answers nothing in the books"),
+}
 
 
 async def _ask_about(session: AsyncSession, line: StatementLine, found: Recognised) -> None:
-    second = found.evidence.startswith("a second line")
-    kind: BreakKind = "duplicate_credit" if second else "missing_in_ledger"
+    kind, reason_vi, reason_en = _ASKED[found.trouble or "unknown"]
     what_vi = "Ghi có" if line.amount_dong > 0 else "Ghi nợ"
     what_en = "Credit" if line.amount_dong > 0 else "Debit"
-    reason_vi = "trùng với một khoản đã đối chiếu" if second else "không khớp với khoản nào trong sổ"
-    reason_en = "repeats an item that is already matched" if second else "answers nothing in the books"
     await open_break(
         session,
         kind,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import text
-from sqlmodel import col, func, or_, select
+from sqlmodel import and_, col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.pagination import encode_cursor, page_of
@@ -48,7 +48,7 @@ async def live_reconciliation(
     run = await session.get(m.DayRun, on, populate_existing=True)
     open_breaks = [row for row in breaks if row.status == "open"]
     matched = await session.exec(
-        select(func.count())
+        select(func.count(func.distinct(col(m.LineMatch.line_id))))
         .select_from(m.LineMatch)
         .join(m.StatementLine, col(m.StatementLine.id) == col(m.LineMatch.line_id))
         .where(col(m.StatementLine.booked_on) == on)
@@ -131,10 +131,9 @@ async def _ledger_bank(session: AsyncSession, on: date) -> int:
 
 async def _ledger_by_flow(session: AsyncSession, on: date) -> dict[str, int]:
     query = (
-        select(m.LineMatch.flow, func.sum(m.EntryRow.amount_dong))
+        select(m.LineMatch.flow, func.sum(m.LineMatch.amount_dong))
         .join(m.JournalRow, col(m.JournalRow.id) == col(m.LineMatch.journal_id))
-        .join(m.EntryRow, col(m.EntryRow.journal_id) == col(m.JournalRow.id))
-        .where(col(m.EntryRow.account) == ledger.BANK, col(m.JournalRow.business_date) == on)
+        .where(col(m.JournalRow.business_date) == on)
         .group_by(col(m.LineMatch.flow))
     )
     return {flow: int(amount) for flow, amount in (await session.exec(query)).all()}
@@ -156,7 +155,7 @@ async def _items(session: AsyncSession, account: str, on: date) -> list[Item]:
 
     lines = (
         await session.exec(
-            select(m.LineMatch.flow, m.LineMatch.item, col(m.StatementLine.booked_on), m.StatementLine.amount_dong)
+            select(m.LineMatch.flow, m.LineMatch.item, col(m.StatementLine.booked_on), m.LineMatch.amount_dong)
             .join(m.StatementLine, col(m.StatementLine.id) == col(m.LineMatch.line_id))
             .where(col(m.StatementLine.account) == account, col(m.StatementLine.booked_on) == on)
         )
@@ -236,7 +235,7 @@ async def _other_dates(session: AsyncSession, on: date, sides: dict[tuple[str, s
     if not waiting:
         return
     query = (
-        select(m.LineMatch.flow, m.LineMatch.item, col(m.StatementLine.booked_on), m.StatementLine.amount_dong)
+        select(m.LineMatch.flow, m.LineMatch.item, col(m.StatementLine.booked_on), m.LineMatch.amount_dong)
         .join(m.StatementLine, col(m.StatementLine.id) == col(m.LineMatch.line_id))
         .where(col(m.LineMatch.item).in_(waiting), col(m.StatementLine.booked_on) != on)
     )
@@ -251,7 +250,11 @@ async def lines_of_day(
     """The statement lines of a day in the bank's order, with what each was recognised as."""
     query = (
         select(m.StatementLine, m.LineMatch)
-        .join(m.LineMatch, col(m.LineMatch.line_id) == col(m.StatementLine.id), isouter=True)
+        .join(
+            m.LineMatch,
+            and_(col(m.LineMatch.line_id) == col(m.StatementLine.id), col(m.LineMatch.part) == 0),
+            isouter=True,
+        )
         .where(col(m.StatementLine.account) == account, col(m.StatementLine.booked_on) == on)
         .order_by(col(m.StatementLine.number), col(m.StatementLine.id))
     )

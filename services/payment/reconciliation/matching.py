@@ -1,84 +1,184 @@
-"""Recognises what a statement line answers, by evidence only: an id or a reference, never an amount that fits."""
+"""Recognises what statement lines answer: the matching engine, told what the books expect. Pure."""
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from services.payment import ledger
-from services.payment.vietqr import squeezed
+from services.payment.reconciliation.engine.items import Item, Match, MatchingRules
+from services.payment.reconciliation.engine.pipeline import match
 
 Flow = Literal["card", "vietqr", "post_remittance", "transfer_out", "unidentified"]
+Trouble = Literal["repeated", "ambiguous", "unknown"]
+RULES = MatchingRules()
+_CLEARING: dict[Flow, str] = {
+    "card": ledger.PAYOUT_IN_TRANSIT,
+    "vietqr": ledger.BANK_CLEARING,
+    "post_remittance": ledger.POST_REMITTANCE,
+    "transfer_out": ledger.BANK_CLEARING,
+    "unidentified": ledger.SUSPENSE,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What the books expect on a statement: expected amounts by item, signed as the bank shows them, in đồng."""
+class Expectation:
+    """One thing the books expect on a statement, signed as the bank shows it, in đồng."""
 
-    payouts: Mapping[str, int]
-    credits: Mapping[str, int]
-    """Transfers we were told of, by bank reference."""
-    remittances: Mapping[str, int]
-    orders: Mapping[str, int]
-    """Transfers out, by bank reference or voucher number."""
+    flow: Flow
+    item: str
+    amount_dong: int
+    on: date
+    ids: tuple[str, ...] = ()
+    """What the bank itself calls it."""
+    references: tuple[str, ...] = ()
+    """What its text may say."""
+    party: str = ""
+    group: str = ""
+    """Items of one group may come in one sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A statement line to recognise. `mark` is its fingerprint and occurrence: the same in every import."""
+
+    id: str
+    mark: str
+    amount_dong: int
+    booked_on: date
+    bank_reference: str
+    content: str
+    party: str = ""
+    name: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a line answers one item. `expected_dong` None: nothing was expected."""
+
+    item: str
+    subject: str
+    amount_dong: int
+    expected_dong: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a line is: its flow, the item it answers, the clearing account that empties, and why we think so."""
+    """What a line is: its flow, the items it answers, the clearing account that empties, and why we think so."""
 
+    line_id: str
     flow: Flow
-    item: str
-    account: str
-    subject: str
+    parts: tuple[Part, ...]
     evidence: str
-    expected_dong: int | None
+    trouble: Trouble | None = None
+
+    @property
+    def account(self) -> str:
+        """The account whose balance the line takes away."""
+        return _CLEARING[self.flow]
 
 
 def recognise(
-    *, line_id: str, amount_dong: int, bank_reference: str, content: str, expected: Expected, taken: AbstractSet[str]
-) -> Recognised:
-    """Say what a line answers. `taken` holds items already answered: a second line for one is not guessed to be it."""
-    text = squeezed(content)
-    found = _credit(bank_reference, text, expected) if amount_dong > 0 else _debit(bank_reference, text, expected)
-    if found is not None and found.item not in taken:
-        return found
-    reason = f"a second line for {found.item}" if found is not None else "nothing we know of"
-    return Recognised("unidentified", line_id, ledger.SUSPENSE, line_id, reason, None)
+    lines: Sequence[Line],
+    expected: Iterable[Expectation],
+    answered: Iterable[Expectation],
+    rules: MatchingRules = RULES,
+) -> dict[str, Recognised]:
+    """Say what each line answers, by line id. `answered` are items that earlier lines have answered already.
+
+    A second line for one of those is told as repeated, never taken for another item. The answer does not depend on
+    the order of anything.
+    """
+    wanted = {_key(each): each for each in expected}
+    by_mark = {line.mark: line for line in lines}
+    outcome = match([_item(each) for each in wanted.values()], [_seen(line) for line in lines], rules)
+    found: dict[str, Recognised] = {}
+    for each in outcome.matches:
+        for known in _answers(each, [by_mark[mark] for mark in each.seen], [wanted[key] for key in each.expected]):
+            found[known.line_id] = known
+    for repeat in outcome.repeats:
+        line = by_mark[repeat.seen]
+        found[line.id] = _unidentified(line, "repeated", f"a second line for {wanted[repeat.of].item}")
+    for ambiguity in outcome.ambiguous:
+        names = ", ".join(wanted[key].item for key in ambiguity.expected[:5])
+        for mark in ambiguity.seen:
+            line = by_mark[mark]
+            found[line.id] = _unidentified(line, "ambiguous", f"{ambiguity.evidence[-1]}: {names}")
+    left = [by_mark[mark] for mark in outcome.seen_left]
+    found |= _second_answers(left, answered, rules)
+    for line in left:
+        found.setdefault(line.id, _unidentified(line, "unknown", "nothing we know of"))
+    return found
 
 
-def _credit(bank_reference: str, text: str, expected: Expected) -> Recognised | None:
-    payout = _named(text, expected.payouts)
-    if payout is not None:
-        amount = expected.payouts[payout]
-        return Recognised("card", payout, ledger.PAYOUT_IN_TRANSIT, payout, "payout id in the content", amount)
-    remittance = _named(text, expected.remittances)
-    if bank_reference in expected.credits:
-        amount = expected.credits[bank_reference]
-        return Recognised("vietqr", bank_reference, ledger.BANK_CLEARING, bank_reference, "bank reference", amount)
-    if remittance is not None:
-        amount = expected.remittances[remittance]
-        evidence = "remittance reference in the content"
-        return Recognised("post_remittance", remittance, ledger.POST_REMITTANCE, remittance, evidence, amount)
-    return None
+def _second_answers(
+    lines: Sequence[Line], answered: Iterable[Expectation], rules: MatchingRules
+) -> dict[str, Recognised]:
+    """Lines that name, without doubt, what another line has answered."""
+    by_mark = {line.mark: line for line in lines}
+    known = {_key(each): each for each in answered}
+    outcome = match([_item(each) for each in known.values()], [_seen(line) for line in lines], rules)
+    sure = [(each.seen, each.expected) for each in outcome.matches if each.stage in ("id", "reference")]
+    sure += [((each.seen,), (each.of,)) for each in outcome.repeats]
+    return {
+        by_mark[mark].id: _unidentified(by_mark[mark], "repeated", f"a second line for {known[keys[0]].item}")
+        for marks, keys in sure
+        for mark in marks
+    }
 
 
-def _debit(bank_reference: str, text: str, expected: Expected) -> Recognised | None:
-    if bank_reference in expected.orders:
-        amount = expected.orders[bank_reference]
-        return Recognised(
-            "transfer_out", bank_reference, ledger.BANK_CLEARING, bank_reference, "bank reference", amount
-        )
-    voucher = _named(text, expected.orders)
-    if voucher is not None:
-        amount = expected.orders[voucher]
-        return Recognised(
-            "transfer_out", voucher, ledger.BANK_CLEARING, voucher, "voucher number in the content", amount
-        )
-    return None
+def _answers(found: Match, lines: Sequence[Line], wanted: Sequence[Expectation]) -> list[Recognised]:
+    """A match line by line. What a match lacks or has too much falls on its last part."""
+    evidence = ", ".join((found.stage, *found.evidence))
+    flow = wanted[0].flow
+    if len(wanted) > 1:
+        (line,) = lines
+        rest = line.amount_dong
+        parts = []
+        for each in wanted:
+            share = each.amount_dong if each is not wanted[-1] else rest
+            parts.append(Part(each.item, each.item, share, each.amount_dong))
+            rest -= share
+        return [Recognised(line.id, flow, tuple(parts), evidence)]
+    (one,) = wanted
+    answers = []
+    rest = one.amount_dong
+    for line in sorted(lines, key=lambda each: (each.booked_on, each.mark)):
+        share = line.amount_dong if line.mark != max(lines, key=lambda each: (each.booked_on, each.mark)).mark else rest
+        answers.append(Recognised(line.id, flow, (Part(one.item, one.item, line.amount_dong, share),), evidence))
+        rest -= share
+    return answers
 
 
-def _named(text: str, items: Mapping[str, int]) -> str | None:
-    """The item whose id a content carries; the longest, when one id contains another."""
-    named = [item for item in items if len(squeezed(item)) >= 4 and squeezed(item) in text]
-    return max(named, key=len, default=None)
+def _unidentified(line: Line, trouble: Trouble, evidence: str) -> Recognised:
+    return Recognised(line.id, "unidentified", (Part(line.id, line.id, line.amount_dong, None),), evidence, trouble)
+
+
+def _key(each: Expectation) -> str:
+    return f"{each.flow}:{each.item}"
+
+
+def _item(each: Expectation) -> Item:
+    return Item(
+        key=_key(each),
+        amount_dong=each.amount_dong,
+        on=each.on,
+        ids=each.ids,
+        references=each.references,
+        party=each.party,
+        group=each.group,
+    )
+
+
+def _seen(line: Line) -> Item:
+    return Item(
+        key=line.mark,
+        amount_dong=line.amount_dong,
+        on=line.booked_on,
+        ids=(line.bank_reference,) if line.bank_reference else (),
+        text=line.content,
+        party=line.party,
+        name=line.name,
+        group=line.group,
+    )

@@ -1,5 +1,6 @@
-"""Statements in every form banks send, and files of several days."""
+"""Statements in every form banks send, files of several days, and lines that answer several items."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0003"
@@ -18,9 +19,27 @@ def upgrade() -> None:
     for name, values in (("status", "'accepted', 'quarantined', 'noted'"), ("format", _FORMATS)):
         op.drop_constraint(op.f(f"ck_statement_{name}_known"), "statement", type_="check")
         op.create_check_constraint(op.f(f"ck_statement_{name}_known"), "statement", f"{name} in ({values})")
+    op.add_column("line_match", sa.Column("part", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("line_match", sa.Column("rules_version", sa.String(), server_default="0", nullable=False))
+    op.add_column("line_match", sa.Column("amount_dong", sa.BigInteger(), nullable=True))
+    op.execute("update line_match m set amount_dong = l.amount_dong from statement_line l where l.id = m.line_id")
+    op.alter_column("line_match", "amount_dong", nullable=False)
+    op.alter_column("line_match", "part", server_default=None)
+    op.alter_column("line_match", "rules_version", server_default=None)
+    op.drop_constraint(op.f("pk_line_match"), "line_match", type_="primary")
+    op.create_primary_key(op.f("pk_line_match"), "line_match", ["line_id", "part"])
+    op.create_unique_constraint("uq_line_match_line_item", "line_match", ["line_id", "item"])
+    op.create_check_constraint(op.f("ck_line_match_counts_from_zero"), "line_match", "part >= 0")
 
 
 def downgrade() -> None:
+    op.execute("delete from line_match where part > 0")
+    op.drop_constraint(op.f("ck_line_match_counts_from_zero"), "line_match", type_="check")
+    op.drop_constraint("uq_line_match_line_item", "line_match", type_="unique")
+    op.drop_constraint(op.f("pk_line_match"), "line_match", type_="primary")
+    op.create_primary_key(op.f("pk_line_match"), "line_match", ["line_id"])
+    for name in ("amount_dong", "rules_version", "part"):
+        op.drop_column("line_match", name)
     for name, values in (("status", "'accepted', 'quarantined'"), ("format", "'camt.053', 'csv'")):
         op.drop_constraint(op.f(f"ck_statement_{name}_known"), "statement", type_="check")
         op.create_check_constraint(op.f(f"ck_statement_{name}_known"), "statement", f"{name} in ({values})")
