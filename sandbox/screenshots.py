@@ -68,6 +68,7 @@ async def shots_of(world: World) -> list[Shot]:
         Shot("payment-payment", "payment", f"/payments/{paid['id']}", "ke-toan"),
         Shot("payment-refunds", "payment", "/refunds", "ke-toan-truong"),
         Shot("payment-reconciliation", "payment", f"/reconciliations/{day}", "ke-toan"),
+        Shot("payment-breaks", "payment", "/breaks?status=resolved", "ke-toan"),
         Shot("payment-ledger", "payment", "/ledger", "ke-toan"),
         Shot("payment-pay", "payment", paid["pay_page_url"]),
         Shot("payment-receipt-check", "payment", "/receipts/check"),

@@ -31,6 +31,7 @@ SITE = Site(
         NavItem("/payments", "Khoản thu", "Payments", "payments:read"),
         NavItem("/refunds", "Hoàn trả", "Refunds", "payments:read"),
         NavItem("/reconciliations", "Đối soát", "Reconciliation", "payments:read"),
+        NavItem("/breaks", "Chênh lệch", "Breaks", "payments:read"),
         NavItem("/ledger", "Sổ cái", "Ledger", "payments:read"),
     ),
 )

@@ -309,11 +309,64 @@ class Break(Record):
     """The tie-out row this break explains; None when the bank is not concerned."""
     proposed_by: str | None = None
     proposal_hash: str | None = None
+    assignee: str | None = None
+    due_on: date | None = None
+    version: int = 1
+    """What a change has to name, so that nobody overwrites what somebody else did meanwhile."""
+
+
+class BreakNote(Record):
+    """One thing somebody did with a break."""
+
+    number: int
+    kind: Literal["assigned", "due", "comment", "proposed", "rejected", "resolved"]
+    text: str
+    actor: str
+    at: datetime
+
+
+class BreakHistory(Record):
+    """A break and everything done with it, oldest first."""
+
+    found: Break
+    notes: tuple[BreakNote, ...]
 
 
 class BreakPage(Record):
     items: tuple[Break, ...]
     next_cursor: str | None = None
+
+
+class WorkOnBreak(Strict):
+    """A change to one break: who works on it, until when, a comment, or a no to what was proposed."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^brk_[0-9a-f]{32}$")]
+    version: Annotated[int, Field(ge=1, lt=2**31)]
+    assignee: Annotated[str, StringConstraints(max_length=120, pattern=NO_NUL)] | None = None
+    """Empty text takes the break from whoever has it; None leaves it."""
+    due_on: BusinessDate | None = None
+    comment: Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=NO_NUL)] | None = None
+    reject: bool = False
+    """Refuse the proposal that waits, for the reason in `comment`."""
+
+
+class WorkOnBreaks(Strict):
+    """Changes to many breaks at once. Each stands by itself: a stale one does not stop the others."""
+
+    changes: Annotated[tuple[WorkOnBreak, ...], Field(min_length=1, max_length=500)]
+
+
+class BreakWorked(Record):
+    """What came of one change."""
+
+    id: str
+    outcome: Literal["done", "nothing_to_do", "stale", "unknown", "resolved", "not_allowed"]
+    version: int | None = None
+    """The version now."""
+
+
+class BreaksWorked(Record):
+    results: tuple[BreakWorked, ...]
 
 
 class ResolveBreak(Strict):

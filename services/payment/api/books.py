@@ -7,20 +7,24 @@ from starlette.datastructures import UploadFile
 
 from kit.auth import Principal, require
 from kit.db import SessionDep, UnitOfWorkRoute
-from kit.errors import BadInput, FieldError
+from kit.errors import BadInput, FieldError, NotFound
 from services.payment.api.parameters import LIMIT, BreakId, Cursor, Limit, TermsDep, TillDep
 from services.payment.contract import (
     Break,
+    BreakHistory,
     BreakPage,
+    BreaksWorked,
     BusinessDate,
     CloseDay,
     Reconciliation,
     ResolveBreak,
     RunReconciliation,
     StatementImport,
+    WorkOnBreaks,
 )
 from services.payment.operations import breaks as break_operations
-from services.payment.operations import closing, reconciliation, statements
+from services.payment.operations import casework, closing, reconciliation, statements
+from services.payment.queries import breaks as break_queries
 from services.payment.queries import reconciliation as queries
 
 router = APIRouter(route_class=UnitOfWorkRoute, tags=["books"])
@@ -102,6 +106,22 @@ async def list_breaks(
 ) -> BreakPage:
     """Every đồng in suspense belongs to a payment's excess or to an open break."""
     return await queries.break_page(session, status=status, business_date=business_date, cursor=cursor, limit=limit)
+
+
+@router.post("/v1/breaks/work", summary="Assign, date, comment or refuse: many breaks at once")
+async def work_on_breaks(body: WorkOnBreaks, session: SessionDep, caller: Closer) -> BreaksWorked:
+    """Each change names the version it was made on and stands by itself; the answer says what came of each."""
+    results = await casework.work_on_breaks(session, body.changes, actor=caller.actor)
+    return BreaksWorked(results=tuple(results))
+
+
+@router.get("/v1/breaks/{break_id}", summary="A break and everything done with it")
+async def show_break(break_id: BreakId, session: SessionDep, _: Reader) -> BreakHistory:
+    """What it is, who has it, and each step with its person and time."""
+    found = await break_queries.history_of(session, break_id)
+    if found is None:
+        raise NotFound("Không có chênh lệch với mã này.", "No break has this id.")
+    return found
 
 
 @router.post("/v1/breaks/{break_id}/resolve", summary="End a break")

@@ -3,6 +3,7 @@
 from services.payment.models.bank import (
     BankCredit,
     Break,
+    BreakNote,
     LineMatch,
     Payout,
     PayoutItem,
@@ -31,6 +32,7 @@ __all__ = [
     "Attempt",
     "BankCredit",
     "Break",
+    "BreakNote",
     "DayClose",
     "DayRun",
     "EntryRow",

@@ -194,3 +194,26 @@ class Break(Model, table=True):
     resolved_at: datetime | None = Field(default=None, sa_type=Instant)
     resolved_by: str | None = None
     resolution: str | None = None
+    assignee: str | None = Field(default=None, index=True)
+    """Who is working on it."""
+    due_on: date | None = None
+    version: int = 1
+    """Counts what people did with it; a change names the version it was made on."""
+
+
+class BreakNote(Model, table=True):
+    """One thing somebody did with a break. Never changed."""
+
+    __tablename__ = "break_note"
+    __table_args__ = (
+        one_of("kind", "assigned", "due", "comment", "proposed", "rejected", "resolved"),
+        UniqueConstraint("break_id", "number", name="uq_break_note_number"),
+    )
+
+    id: str = Field(primary_key=True)
+    break_id: str = Field(foreign_key="break.id")
+    number: int
+    kind: str
+    text: str
+    actor: str
+    at: datetime = Field(sa_type=Instant)

@@ -8,6 +8,7 @@ from services.payment import ledger, rules
 from services.payment.contract import ResolveBreak
 from services.payment.ledger import Occasion
 from services.payment.models import BankCredit, Break, Payment, StatementLine
+from services.payment.operations.casework import note
 from services.payment.operations.credits import assign_credit
 from services.payment.operations.money import Arrival, receive
 from services.payment.operations.posting import balance, locked_payment, payment_unknown, post
@@ -32,8 +33,7 @@ async def resolve_break(session: AsyncSession, break_id: str, wish: ResolveBreak
     residual = await balance(session, row.account, ledger_subject(row)) if row.account != ledger.BANK else 0
     if wish.action == "explain":
         _needs_no_booking(residual)
-        _finish(row, wish.note, actor=actor)
-        session.add(row)
+        await _finish(session, row, wish.note, actor=actor)
         return row
     await _check_fit(session, row, wish, residual)
     proposal: dict[str, object] = {
@@ -53,14 +53,13 @@ async def resolve_break(session: AsyncSession, break_id: str, wish: ResolveBreak
             )
         if row.proposal_hash != digest:
             row.proposal, row.proposal_hash, row.proposed_by = proposal, digest, actor
-            session.add(row)
+            await note(session, row, "proposed", wish.note, actor=actor)
         return row
     if wish.action == "assign":
         await _assign(session, row, wish, terms)
     else:
         await _write_off(session, row, residual)
-    _finish(row, wish.note, actor=actor)
-    session.add(row)
+    await _finish(session, row, wish.note, actor=actor)
     return row
 
 
@@ -69,8 +68,9 @@ def ledger_subject(row: Break) -> str:
     return row.subject.removesuffix("@bank")
 
 
-def _finish(row: Break, note: str, *, actor: str) -> None:
-    row.status, row.resolved_at, row.resolved_by, row.resolution = "resolved", now(), actor, note
+async def _finish(session: AsyncSession, row: Break, reason: str, *, actor: str) -> None:
+    row.status, row.resolved_at, row.resolved_by, row.resolution = "resolved", now(), actor, reason
+    await note(session, row, "resolved", reason, actor=actor)
 
 
 def _needs_no_booking(residual: int) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Path, Query, Request
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.datastructures import FormData
 
 from kit.auth import Principal
 from kit.errors import Problem
@@ -54,6 +55,11 @@ def written(form: Mapping[str, Any], name: str) -> str:
     """A text field of a form, without the blanks around it; an uploaded file or a missing field is empty."""
     value = form.get(name, "")
     return value.strip() if isinstance(value, str) else ""
+
+
+def picked(form: Mapping[str, Any], name: str) -> list[str]:
+    """Every value of a field that a form may hold several times, such as ticked rows."""
+    return [value for value in cast("FormData", form).getlist(name) if isinstance(value, str)]
 
 
 def dong_written(form: Mapping[str, Any], name: str) -> int:

@@ -197,7 +197,12 @@ async def resolve(
                 "Đã ghi nhận đề nghị xử lý. Một người khác cần xác nhận thì mới ghi sổ.",
                 "The proposal is recorded. Another person has to confirm it before anything is booked.",
             )
-    return see_other(f"/reconciliations/{found.business_date}#breaks")
+    back = request.headers.get("referer", "")
+    return see_other(
+        f"/breaks/{break_id}"
+        if back.endswith(f"/breaks/{break_id}")
+        else f"/reconciliations/{found.business_date}#breaks"
+    )
 
 
 async def _one_bill(session: SessionDep, text: str) -> str:

@@ -306,6 +306,9 @@ def break_record(row: m.Break) -> Break:
         flow=row.flow,
         proposed_by=row.proposed_by,
         proposal_hash=row.proposal_hash,
+        assignee=row.assignee,
+        due_on=row.due_on,
+        version=row.version,
     )
 
 
