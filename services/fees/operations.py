@@ -10,10 +10,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.db import Sessions, now, transaction
 from kit.ids import new_id
+from services.fees.compiled import snapshot_of
 from services.fees.contract import CataloguePublished, Quote, QuoteRequest
 from services.fees.models import CatalogueVersion, QuoteRow, outbox
 from services.fees.queries import quote_of
-from services.fees.rules import CITIZEN, Tariff, assess
+from services.fees.rules import CITIZEN, Tariff
 
 _PUBLISHING = 5_205_150_927_001
 """Advisory lock: processes that start together publish one after the other."""
@@ -23,7 +24,7 @@ async def create_quote(
     session: AsyncSession, request: QuoteRequest, *, tariff: Tariff, actor: str, valid_days: int
 ) -> Quote:
     """Price a filing and keep the answer for good. Raises NotQuotable; then nothing is kept."""
-    assessment = assess(tariff, request)
+    assessment = snapshot_of(tariff).assess(request)
     moment = now()
     total, citizen = assessment.total_dong, assessment.due_from(CITIZEN)
     row = QuoteRow(
