@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from kit.money import Dong
-from services.fees.contract import Channel, Leg, Slug, Text
+from services.fees.contract import Channel, Leg, Slug
+from services.fees.contract import Text as AnyText
+from services.fees.faults import wrong
 
 PROCEDURE_CODE_PATTERN = r"^[1-3]\.\d{6}$"
 Setter = Literal["ministry", "council"]
@@ -29,7 +31,7 @@ SCOPE_ORDER: dict[str, int] = {"commune": 3, "old_province": 2, "province": 1, "
 
 def _plain_day(value: date) -> date:
     if isinstance(value, datetime):
-        raise ValueError("must be a day without a time")  # noqa: TRY004 — pydantic reports ValueError
+        raise wrong("hãy viết ngày, không có giờ", "must be a day without a time")
     return value
 
 
@@ -37,6 +39,25 @@ Day = Annotated[date, Field(strict=True), AfterValidator(_plain_day)]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Flag = Annotated[bool, Field(strict=True)]
 Words = Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
+
+
+def _both_languages(value: object) -> object:
+    """Refuse a text with anything but `vi` and `en`, or with one of them empty."""
+    if isinstance(value, dict) and (
+        set(value) != {"vi", "en"} or not all(isinstance(words, str) and words.strip() for words in value.values())
+    ):
+        raise wrong(
+            "hãy viết đủ hai ngôn ngữ, không bỏ trống: {vi: …, en: …}",
+            "write both languages, neither empty: {vi: …, en: …}",
+        )
+    return value
+
+
+Text = Annotated[AnyText, BeforeValidator(_both_languages)]
+"""The same words in both languages, neither empty."""
+
+UNSEEN = frozenset({"MEM", "D"})
+"""Sources that are memory or derivation: what rests on them alone is never verified."""
 
 
 class Node(BaseModel):
@@ -64,7 +85,10 @@ class Scope(Node):
     def _code_fits_level(self) -> Self:
         expected = {"country": 0, "province": 2, "old_province": 2, "commune": 5}[self.level]
         if len(self.code) != expected:
-            raise ValueError(f"a scope of level {self.level} needs a code of {expected} digits")
+            raise wrong(
+                f"phạm vi {self.level} cần mã có {expected} chữ số (code)",
+                f"a scope of level {self.level} needs a code of {expected} digits",
+            )
         return self
 
     def __str__(self) -> str:
@@ -86,9 +110,15 @@ class Legal(Node):
     @model_validator(mode="after")
     def _days_and_source_agree(self) -> Self:
         if self.valid_to is not None and self.valid_to < self.valid_from:
-            raise ValueError("valid_to is before valid_from")
-        if self.verified and not any(part.startswith("S") for part in self.sources):
-            raise ValueError("verified needs a source that was seen (S…); memory and derivations are not verified")
+            raise wrong(
+                "ngày kết thúc (valid_to) trước ngày bắt đầu (valid_from); hãy sửa một trong hai",
+                "valid_to is before valid_from; correct one of them",
+            )
+        if self.verified and set(self.sources) <= UNSEEN:
+            raise wrong(
+                "verified: true cần một nguồn đã xem; trí nhớ (MEM) và suy ra (D) thì ghi verified: false",
+                "verified needs a source that was seen; memory (MEM) and derivation (D) are verified: false",
+            )
         return self
 
     @property
@@ -147,7 +177,9 @@ class PerPage(Legal):
     def _steps_ascend_from_page_one(self) -> Self:
         pages = [step.from_page for step in self.steps]
         if pages[0] != 1 or pages != sorted(set(pages)):
-            raise ValueError("page steps must begin at page 1 and ascend")
+            raise wrong(
+                "các bậc trang phải bắt đầu từ trang 1 và tăng dần", "page steps must begin at page 1 and ascend"
+            )
         return self
 
 
@@ -167,7 +199,10 @@ class ZoneRate(Node):
         ends = [band.up_to_dong for band in self.bands]
         closed = [end for end in ends[:-1] if end is not None]
         if ends[-1] is not None or len(closed) != len(ends) - 1 or closed != sorted(set(closed)):
-            raise ValueError("bands must ascend, and only the last has no upper end")
+            raise wrong(
+                "các bậc giá trị phải tăng dần và chỉ bậc cuối để up_to_dong: null",
+                "bands must ascend, and only the last has no upper end (up_to_dong: null)",
+            )
         return self
 
 
@@ -181,9 +216,12 @@ class Zoned(Legal):
     @model_validator(mode="after")
     def _every_zone_once(self) -> Self:
         if sorted(rate.zone for rate in self.zones) != ["I", "II", "III"]:
-            raise ValueError("zones I, II and III are each needed once")
+            raise wrong("cần đủ khu vực I, II, III, mỗi khu vực một lần", "zones I, II and III are each needed once")
         if any(len(rate.bands) > 1 for rate in self.zones) and self.banded_by is None:
-            raise ValueError("value bands need banded_by: the fact that holds the value")
+            raise wrong(
+                "bậc giá trị cần banded_by: tên số liệu ghi giá trị",
+                "value bands need banded_by: the fact that holds the value",
+            )
         return self
 
 
@@ -282,18 +320,34 @@ class Adjustment(Legal):
     def _parts_fit_kind(self) -> Self:
         reduces = self.pay_percent is not None or self.amount_dong is not None
         if self.pay_percent is not None and self.amount_dong is not None:
-            raise ValueError("give pay_percent or amount_dong, not both")
+            raise wrong(
+                "chỉ ghi một trong hai: pay_percent hoặc amount_dong", "give pay_percent or amount_dong, not both"
+            )
         if self.kind in ("group_rate", "rate", "postal_reduction") and not reduces and self.unconfirmed is None:
-            raise ValueError(f"a {self.kind} needs pay_percent or amount_dong")
+            raise wrong(
+                f"loại {self.kind} cần pay_percent hoặc amount_dong", f"a {self.kind} needs pay_percent or amount_dong"
+            )
         if self.kind in ("exemption", "waiver", "support") and reduces:
-            raise ValueError(f"a {self.kind} takes no pay_percent and no amount_dong")
+            raise wrong(
+                f"loại {self.kind} không có pay_percent và amount_dong; hãy bỏ",
+                f"a {self.kind} takes no pay_percent and no amount_dong; leave them out",
+            )
         if self.kind in ("exemption", "group_rate", "postal_reduction") and not self.groups:
-            raise ValueError(f"a {self.kind} needs the applicant groups it is for")
+            raise wrong(
+                f"loại {self.kind} cần nhóm người được hưởng (groups)",
+                f"a {self.kind} needs the applicant groups it is for (groups)",
+            )
         if (self.kind == "postal_reduction") != (self.targets.kinds == ("postage",)) and self.kind != "support":
-            raise ValueError("postage is reduced by postal_reduction and by nothing else")
+            raise wrong(
+                "cước bưu chính chỉ giảm bằng postal_reduction, và postal_reduction chỉ giảm cước (kinds: [postage])",
+                "postage is reduced by postal_reduction and by nothing else (kinds: [postage])",
+            )
         supports = self.support_percent is not None and self.payer is not None
         if (self.kind == "support") != supports or (self.kind != "support" and self.ceiling_dong is not None):
-            raise ValueError("a support, and only a support, has support_percent, payer and perhaps ceiling_dong")
+            raise wrong(
+                "loại support, và chỉ loại này, có support_percent, payer và có thể có ceiling_dong",
+                "a support, and only a support, has support_percent, payer and perhaps ceiling_dong",
+            )
         return self
 
 
@@ -331,11 +385,14 @@ class WeightTable(Node):
         ends = [bracket.up_to_grams for bracket in self.brackets]
         closed = [end for end in ends if end is not None]
         if closed != sorted(set(closed)) or None in ends[:-1]:
-            raise ValueError("weight brackets must ascend")
+            raise wrong("các nấc khối lượng phải tăng dần", "weight brackets must ascend")
         if (self.step_grams is None) != (self.step_prices is None):
-            raise ValueError("step_grams and step_prices belong together")
+            raise wrong("step_grams và step_prices phải đi cùng nhau", "step_grams and step_prices belong together")
         if (ends[-1] is None) == (self.step_grams is not None):
-            raise ValueError("the table must end either in an open bracket or in a step")
+            raise wrong(
+                "bảng cước phải kết thúc bằng một nấc không giới hạn hoặc bằng nấc tiếp theo (step_grams)",
+                "the table must end either in an open bracket or in a step",
+            )
         return self
 
     def price(self, zone: PostalZone, grams: int) -> int:
@@ -413,7 +470,7 @@ class Instrument(Node):
 class Source(Node):
     """Where something was read; entries name it by its id."""
 
-    id: Annotated[str, Field(pattern=r"^(S\d+b?|MEM|D)$")]
+    id: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9-]{0,39}$")]
     title: Words
 
 
