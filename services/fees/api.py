@@ -1,7 +1,7 @@
 """JSON of the fees service: quotes, their explanation, and the catalogue of procedures."""
 
 from datetime import date
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
@@ -10,7 +10,7 @@ from kit.db import SessionDep, UnitOfWorkRoute
 from kit.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor, page_of
 from services.fees import operations, queries
 from services.fees.contract import ProcedureDetail, ProcedurePage, Quote, QuoteExplanation, QuoteRequest
-from services.fees.rules import Tariff
+from services.fees.law import LawDep
 
 router = APIRouter(prefix="/v1", route_class=UnitOfWorkRoute, tags=["fees"])
 
@@ -18,24 +18,17 @@ Reader = Annotated[Principal, Depends(require("fees:read", "fees:quote"))]
 QuoteId = Annotated[str, Path(max_length=64, description="`quo_…`, as a quote was answered with")]
 
 
-def _tariff(request: Request) -> Tariff:
-    return cast("Tariff", request.app.state.tariff)
-
-
-TariffDep = Annotated[Tariff, Depends(_tariff)]
-
-
 @router.post("/quotes", status_code=201, summary="What is owed, by whom, and why")
 async def create_quote(
     body: QuoteRequest,
     request: Request,
     session: SessionDep,
-    tariff: TariffDep,
+    law: LawDep,
     caller: Annotated[Principal, Depends(require("fees:quote"))],
 ) -> Quote:
     """Price one filing under the law of its day. The answer never changes; a new fact needs a new quote."""
     valid_days = int(request.app.state.settings.quote_valid_days)
-    return await operations.create_quote(session, body, tariff=tariff, actor=caller.actor, valid_days=valid_days)
+    return await operations.create_quote(session, body, law=law, actor=caller.actor, valid_days=valid_days)
 
 
 @router.get("/quotes/{quote_id}", summary="A quote as it was given")
@@ -52,14 +45,14 @@ async def explain_quote(quote_id: QuoteId, session: SessionDep, _: Reader) -> Qu
 
 @router.get("/procedures", summary="The procedures of the catalogue")
 async def list_procedures(
-    tariff: TariffDep,
+    law: LawDep,
     _: Reader,
     q: Annotated[str, Query(max_length=200, description="Words of the title, field or code; marks optional")] = "",
     cursor: Annotated[str | None, Query(max_length=500)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
 ) -> ProcedurePage:
     """Procedures in the order of their slugs."""
-    found = queries.procedures_matching(tariff, q)
+    found = queries.procedures_matching(law.tariff, q)
     if cursor is not None:
         (after,) = decode_cursor(cursor, str)
         found = [procedure for procedure in found if procedure.slug > str(after)]
@@ -70,9 +63,9 @@ async def list_procedures(
 @router.get("/procedures/{procedure}", summary="A procedure and its tariff")
 async def read_procedure(
     procedure: Annotated[str, Path(max_length=64, description="A slug or a national procedure code")],
-    tariff: TariffDep,
+    law: LawDep,
     _: Reader,
     on: Annotated[date | None, Query(description="Only what is in force on this day; all of it when left out")] = None,
 ) -> ProcedureDetail:
     """Rates and adjustments with their days, law, source and whether they were checked."""
-    return queries.procedure_detail(tariff, procedure, on)
+    return queries.procedure_detail(law.tariff, procedure, on)

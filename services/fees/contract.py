@@ -126,6 +126,11 @@ class Quote(Record):
     expires_at: datetime
     inputs_hash: str
     catalogue_version: str
+    publication: int | None = None
+    """Number of the publication whose law it was made under."""
+    answer_hash: str | None = None
+    """SHA-256 of the facts, the version and the lines together: who holds the hash can prove the answer."""
+    requote_of: str | None = None
     procedure: str
     title: Text
     request: QuoteRequest
@@ -203,10 +208,14 @@ class QuoteExplanation(Record):
 
 
 class CataloguePublished(Record):
-    """News `catalogue.published`: another state of the law is in use."""
+    """News `catalogue.published`: another state of the law is in use. `number` counts the acts of publishing."""
 
     event_id: str
     version: str
     sha256: str
     published_at: datetime
     author: str
+    number: int | None = None
+    approver: str | None = None
+    reason: str = ""
+    draft: str | None = None

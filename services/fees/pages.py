@@ -11,6 +11,7 @@ from kit.db import UnitOfWorkRoute, now
 from kit.web import LOCAL_ZONE, Pages, language_of, see_other
 from services.fees import queries, sentences
 from services.fees.contract import Text
+from services.fees.law import LawDep
 from services.fees.rules import Tariff, payer_name
 from services.fees.tariffs import Legal, Scope
 from services.fees.trial import Trial, trial_of
@@ -41,10 +42,6 @@ class Entry:
     """`in_force`, `ended`, `coming` or `unconfirmed`."""
 
 
-def _tariff(request: Request) -> Tariff:
-    return cast("Tariff", request.app.state.tariff)
-
-
 def _pages(request: Request) -> Pages:
     return cast("Pages", request.app.state.pages)
 
@@ -72,12 +69,13 @@ async def home() -> Response:
 @router.get("/catalogue")
 async def catalogue(
     request: Request,
+    law: LawDep,
     q: Annotated[str, Query(max_length=200)] = "",
     field: Annotated[str, Query(max_length=200)] = "",
     on: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """All procedures with what they cost on a day."""
-    tariff, (day, understood) = _tariff(request), _day(on)
+    tariff, (day, understood) = law.tariff, _day(on)
     lang = language_of(request)
     fields = sorted({(p.field.vi, getattr(p.field, lang)) for p in tariff.catalogue.procedures})
     found = queries.procedures_matching(tariff, q, field)
@@ -93,11 +91,12 @@ async def catalogue(
 @router.get("/catalogue/{slug}")
 async def procedure(
     request: Request,
+    law: LawDep,
     slug: Annotated[str, Path(max_length=64)],
     on: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """One procedure: rates in force on a day, and everything that was, is and will be."""
-    tariff, (day, understood) = _tariff(request), _day(on)
+    tariff, (day, understood) = law.tariff, _day(on)
     chosen = queries.procedure_of(tariff, slug)
     rates = [
         _entry(tariff, rate, item.label, sentences.description(rate), day) for item, rate in queries.rates_of(chosen)
@@ -122,9 +121,9 @@ async def procedure(
 
 
 @router.get("/instruments")
-async def instruments(request: Request) -> Response:
+async def instruments(request: Request, law: LawDep) -> Response:
     """Every instrument the catalogue rests on, and the rules that are known of but not applied."""
-    tariff = _tariff(request)
+    tariff = law.tariff
     waiting = [
         _entry(
             tariff,
@@ -144,14 +143,14 @@ async def instruments(request: Request) -> Response:
         instruments=list(tariff.catalogue.instruments),
         waiting=waiting,
         sources=sources,
-        version=tariff.version,
+        version=law.version,
     )
 
 
 @router.get("/try")
-async def try_it(request: Request) -> Response:
+async def try_it(request: Request, law: LawDep) -> Response:
     """A calculation form whose answer shows every rule that was applied or left."""
-    tariff = _tariff(request)
+    tariff = law.tariff
     # A page address is typed and shared by people: unknown or oversized values are dropped, not refused.
     values = {key: value[:200] for key, value in request.query_params.items() if key not in ("groups", "lang")}
     groups = [slug for slug in request.query_params.getlist("groups") if slug in tariff.vocabulary.groups]
