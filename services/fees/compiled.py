@@ -234,7 +234,7 @@ def _outline_of(tariff: Tariff, procedure: Procedure, case: str | None) -> Outli
     plans = [p for p in tariff.plans[procedure.slug] if not p.item.cases or case in p.item.cases]
     rates = [rate for plan in plans for rate in plan.rates]
     rules = [rule.rule for plan in plans for rule in plan.rules]
-    zoned = [rate for rate in rates if isinstance(rate, Zoned)]
+    zoned = [rate for rate in rates if isinstance(rate, Zoned) or rate.fact is not None]
     entries: list[Legal] = [*rates, *rules, *(tariff.catalogue.zones if zoned else ())]
     levels = {entry.scope.level for entry in entries}
     return Outline(
@@ -243,7 +243,7 @@ def _outline_of(tariff: Tariff, procedure: Procedure, case: str | None) -> Outli
         communes=frozenset(e.scope.code for e in entries if e.scope.level == "commune"),
         groups=frozenset(group for rule in rules for group in rule.groups),
         quantities=tuple(quantity.name for quantity in procedure.quantities),
-        facts=tuple(sorted({rate.banded_by for rate in zoned if rate.banded_by is not None})),
+        facts=tuple(sorted({rate.fact for rate in zoned if rate.fact is not None})),
         zoned=bool(zoned),
         shareable=levels <= _PLACES,
     )

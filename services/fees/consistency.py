@@ -9,16 +9,18 @@ from itertools import pairwise
 from services.fees.faults import CatalogueFault, at
 from services.fees.tariffs import (
     Adjustment,
+    ByApplicant,
     Catalogue,
     FeeItem,
     Fixed,
     Legal,
     Node,
+    NoFee,
+    Package,
     PerCopy,
     PerPage,
     Procedure,
     Scope,
-    Zoned,
 )
 
 Faults = Iterator[CatalogueFault]
@@ -149,10 +151,16 @@ def _procedure_references(procedure: Procedure) -> Faults:
     for item in procedure.items:
         yield from _not_among(item.cases, set(procedure.cases), "case", item.where)
         for rate in item.rates:
-            needed = (
-                ["copies", "pages"] if isinstance(rate, PerPage) else ["copies"] if isinstance(rate, PerCopy) else []
-            )
-            yield from _not_among(needed, quantities, "quantity", rate.where)
+            yield from _not_among(_counted(rate), quantities, "quantity", rate.where)
+
+
+def _counted(rate: Legal) -> list[str]:
+    """The counts a rate needs."""
+    if isinstance(rate, PerPage):
+        return ["copies", "pages"]
+    if isinstance(rate, Package):
+        return [rate.counts, rate.per]
+    return ["copies"] if isinstance(rate, PerCopy) else []
 
 
 def _known_places(catalogue: Catalogue) -> dict[str, set[str]]:
@@ -292,11 +300,11 @@ def _amount_fits(adjustment: Adjustment, item: FeeItem) -> Faults:
     for rate in item.rates:
         if not rate.overlaps(adjustment):
             continue
-        if isinstance(rate, Zoned | PerPage | PerCopy):
+        if not isinstance(rate, Fixed | NoFee | ByApplicant):
             yield at(
                 adjustment.where,
                 f"số tiền tuyệt đối không thay được {item.id}, khoản tính theo lượng, khu vực; hãy dùng pay_percent",
-                f"an absolute amount cannot replace {item.id}, which is counted or zoned; use pay_percent",
+                f"an absolute amount cannot replace {item.id}, which is counted, zoned or a share; use pay_percent",
             )
         elif isinstance(rate, Fixed) and (adjustment.amount_dong or 0) > rate.amount_dong:
             yield at(

@@ -65,6 +65,8 @@ def sentence_of(error: ErrorDetails) -> tuple[str, str]:
     elif kind == "extra_forbidden":
         vi = f"không có trường {last} ở đây; hãy sửa tên hoặc bỏ trường này"
         en = f"there is no field {last} here; correct its name or leave it out"
+    elif kind in ("less_than_equal", "greater_than_equal") and last == "basis_points":
+        vi, en = "phải từ 0 đến 10000 phần vạn (100%)", "must be from 0 to 10000 hundredths of a per cent (100%)"
     elif kind in ("less_than_equal", "greater_than_equal") and last.endswith("_percent"):
         vi, en = "tỷ lệ phần trăm phải từ 0 đến 100", "a percentage is a whole number from 0 to 100"
     else:

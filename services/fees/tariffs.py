@@ -18,15 +18,16 @@ from services.fees.contract import Text as AnyText
 from services.fees.faults import wrong
 
 PROCEDURE_CODE_PATTERN = r"^[1-3]\.\d{6}$"
-Setter = Literal["ministry", "council"]
-"""Who sets a fee: the Ministry of Finance for the country, or a provincial People's Council."""
+Setter = Literal["ministry", "council", "government"]
+"""Who sets a fee: the Ministry of Finance for the country, a provincial People's Council, or a decree."""
 
 Zone = Literal["I", "II", "III"]
 PostalZone = Literal["same_district", "other_district", "same_region", "other_region"]
 POSTAL_ZONES: tuple[PostalZone, ...] = ("same_district", "other_district", "same_region", "other_region")
-ScopeLevel = Literal["country", "province", "old_province", "commune"]
-SCOPE_ORDER: dict[str, int] = {"commune": 3, "old_province": 2, "province": 1, "country": 0}
-"""The narrower place wins; the province of before 1 July 2025 is narrower than the merged one."""
+ScopeLevel = Literal["country", "province", "old_province", "commune", "agency"]
+AGENCY_PATTERN = r"[A-Z0-9][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,10}){0,5}"
+SCOPE_ORDER: dict[str, int] = {"agency": 4, "commune": 3, "old_province": 2, "province": 1, "country": 0}
+"""The narrower place wins; the province of before 1 July 2025 is narrower than the merged one, an agency narrowest."""
 
 
 def _plain_day(value: date) -> date:
@@ -76,15 +77,22 @@ class Node(BaseModel):
 
 
 class Scope(Node):
-    """Where an entry holds: the country, one province on the date, one province of before July 2025, one commune."""
+    """Where an entry holds: the country, a province on the date, one of before July 2025, a commune, an agency.
+
+    An agency is named by its code (`H29.12`) and speaks for its own units too (`H29.12.03`).
+    """
 
     level: ScopeLevel
-    code: Annotated[str, Field(pattern=r"^(\d{2}|\d{5})?$")] = ""
+    code: Annotated[str, Field(pattern=rf"^(\d{{2}}|\d{{5}}|{AGENCY_PATTERN})?$")] = ""
 
     @model_validator(mode="after")
     def _code_fits_level(self) -> Self:
+        if self.level == "agency":
+            if not self.code:
+                raise wrong("phạm vi agency cần mã cơ quan (code)", "a scope of level agency needs the agency's code")
+            return self
         expected = {"country": 0, "province": 2, "old_province": 2, "commune": 5}[self.level]
-        if len(self.code) != expected:
+        if len(self.code) != expected or (self.code and not self.code.isdigit()):
             raise wrong(
                 f"phạm vi {self.level} cần mã có {expected} chữ số (code)",
                 f"a scope of level {self.level} needs a code of {expected} digits",
@@ -125,6 +133,11 @@ class Legal(Node):
     def sources(self) -> tuple[str, ...]:
         """The ids of the sources."""
         return tuple(part.strip() for part in self.source.split(","))
+
+    @property
+    def fact(self) -> str | None:
+        """The fact of the filing, besides its counts, that the amount depends on."""
+        return None
 
     def covers(self, day: date) -> bool:
         """Whether the entry holds on `day`."""
@@ -213,6 +226,11 @@ class Zoned(Legal):
     zones: tuple[ZoneRate, ...]
     banded_by: Slug | None = None
 
+    @property
+    def fact(self) -> str | None:
+        """The fact that holds the value, where a zone has bands."""
+        return self.banded_by
+
     @model_validator(mode="after")
     def _every_zone_once(self) -> Self:
         if sorted(rate.zone for rate in self.zones) != ["I", "II", "III"]:
@@ -225,7 +243,41 @@ class Zoned(Legal):
         return self
 
 
-Rate = Annotated[Fixed | NoFee | PerCopy | PerPage | Zoned, Field(discriminator="shape")]
+class Package(Legal):
+    """An amount for each `per` (months, say) of a package of at least `minimum` of what `counts` names."""
+
+    shape: Literal["package"]
+    amount_dong: Dong
+    per: Slug
+    counts: Slug
+    minimum: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+
+
+class ByApplicant(Legal):
+    """One amount for persons and households, another for organisations."""
+
+    shape: Literal["by_applicant"]
+    person_dong: Dong
+    business_dong: Dong
+
+
+class Percentage(Legal):
+    """A share of the value that the fact `of` holds, in hundredths of a per cent, up to `cap_dong`."""
+
+    shape: Literal["percentage"]
+    basis_points: Annotated[int, Field(strict=True, ge=0, le=10_000)]
+    of: Slug
+    cap_dong: Dong | None = None
+
+    @property
+    def fact(self) -> str | None:
+        """The fact that holds the value."""
+        return self.of
+
+
+Rate = Annotated[
+    Fixed | NoFee | PerCopy | PerPage | Zoned | Package | ByApplicant | Percentage, Field(discriminator="shape")
+]
 
 
 class FeeItem(Node):
@@ -349,6 +401,20 @@ class Adjustment(Legal):
                 "a support, and only a support, has support_percent, payer and perhaps ceiling_dong",
             )
         return self
+
+
+def about(adjustment: Adjustment, procedure: Procedure, item: FeeItem) -> bool:
+    """Whether an adjustment speaks of a fee item. One that names nothing speaks of no item."""
+    targets = adjustment.targets
+    named = targets.items or targets.procedures or targets.categories or targets.set_by
+    return (
+        bool(named)
+        and item.kind in targets.kinds
+        and (not targets.items or item.id in targets.items)
+        and (not targets.procedures or procedure.slug in targets.procedures)
+        and (not targets.categories or item.category in targets.categories)
+        and (targets.set_by is None or item.set_by == targets.set_by)
+    )
 
 
 # --- the post ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What holds for every filing, not only for the worked ones."""
 
-from datetime import date
+from bisect import bisect_right
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from services.fees.circumstances import NotQuotable
-from services.fees.contract import QuoteRequest
+from services.fees.contract import QuoteRequest, Step
+from services.fees.cuts import cut_dates
 from services.fees.reading import load_catalogue
 from services.fees.rules import Assessment, Tariff, assess
 from services.fees.tariffs import Adjustment, Catalogue, Scope, Targets
@@ -128,7 +130,37 @@ FUTURE = _with_future_waiver()
 @LIMITS
 @given(filings())
 def test_a_rule_of_the_future_does_not_change_the_past(request: QuoteRequest) -> None:
-    assert _amounts(_priced(request, FUTURE)) == _amounts(_priced(request))
+    """It is told as not begun; every amount, every share and every other sentence stays as it was."""
+    found = _priced(request, FUTURE)
+    told = [line.model_copy(update={"steps": _without(line.steps, "everything-free-one-day")}) for line in found.lines]
+
+    assert [line.model_dump() for line in told] == _amounts(_priced(request))
+
+
+def _without(steps: tuple[Step, ...], rule: str) -> tuple[Step, ...]:
+    assert all(step.outcome == "not_applied" for step in steps if step.rule == rule)
+    return tuple(step for step in steps if step.rule != rule)
+
+
+@LIMITS
+@given(filings(), st.randoms(use_true_random=False))
+def test_between_two_cut_dates_the_day_of_filing_changes_nothing(request: QuoteRequest, random: Any) -> None:
+    procedure = TARIFF.vocabulary.procedures[request.procedure]
+    cuts = cut_dates(TARIFF.catalogue, procedure, request.case)
+    index = bisect_right(cuts, request.filed_on)
+    first = cuts[index - 1] if index else date(2015, 1, 1)
+    last = cuts[index] - timedelta(days=1) if index < len(cuts) else date(2100, 12, 31)
+    other = first + timedelta(days=random.randint(0, (last - first).days))
+
+    assert _amounts(_priced(request.model_copy(update={"filed_on": other}))) == _amounts(_priced(request))
+
+
+def test_cut_dates_are_the_first_days_of_what_is_new() -> None:
+    passport = TARIFF.vocabulary.procedures["passport"]
+    cuts = cut_dates(TARIFF.catalogue, passport, "first_issue")
+
+    assert {date(2021, 5, 22), date(2024, 1, 1), date(2025, 7, 1), date(2026, 1, 1)} <= set(cuts)
+    assert list(cuts) == sorted(set(cuts))
 
 
 def test_the_rule_of_the_future_does_hold_when_its_day_comes() -> None:
