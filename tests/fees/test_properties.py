@@ -19,6 +19,7 @@ from services.fees.tariffs import Adjustment, Catalogue, Scope, Targets
 TARIFF = Tariff(load_catalogue())
 COMMUNES = sorted(row[0] for row in TARIFF.catalogue.communes)
 GROUPS = sorted(TARIFF.vocabulary.groups)
+QUANTITIES = {"copies": 300, "pages": 2000, "months": 24}
 LIMITS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 
 
@@ -38,8 +39,8 @@ def filings(draw: st.DrawFn) -> QuoteRequest:
         "agency": "H00",
         "applicant_groups": draw(st.lists(st.sampled_from(GROUPS), max_size=3)),
         "applicant_commune": draw(st.none() | st.sampled_from(COMMUNES)),
-        "quantities": {"copies": draw(st.integers(1, 300)), "pages": draw(st.integers(1, 2000))},
-        "facts": {"vehicle_value_dong": draw(st.integers(0, 10**9))},
+        "quantities": {name: draw(st.integers(1, most)) for name, most in QUANTITIES.items()},
+        "facts": {name: draw(st.integers(0, 10**10)) for name in ("vehicle_value_dong", "property_value_dong")},
         "postal": {
             "send": draw(st.booleans()),
             "return_result": draw(st.booleans()),
@@ -86,8 +87,8 @@ def test_steps_lead_from_nothing_to_what_the_citizen_pays(request: QuoteRequest)
 
 @LIMITS
 @given(filings(), st.integers(1, 50))
-def test_more_copies_or_pages_never_cost_less(request: QuoteRequest, more: int) -> None:
-    for name in ("copies", "pages"):
+def test_more_of_anything_counted_never_costs_less(request: QuoteRequest, more: int) -> None:
+    for name in QUANTITIES:
         larger = {**request.quantities, name: request.quantities[name] + more}
         asked = request.model_copy(update={"quantities": larger})
         assert _priced(asked).total_dong >= _priced(request).total_dong
@@ -217,7 +218,7 @@ def test_every_case_of_every_procedure_can_be_priced_in_the_two_cities(slug: str
                 "province": province,
                 "commune": commune,
                 "agency": "H00",
-                "quantities": {"pages": 1, "copies": 1},
-                "facts": {"vehicle_value_dong": 20_000_000},
+                "quantities": {"pages": 1, "copies": 125, "months": 1},
+                "facts": {"vehicle_value_dong": 20_000_000, "property_value_dong": 1_000_000_000},
             }
             assert assess(TARIFF, QuoteRequest.model_validate(document)).lines

@@ -26,7 +26,7 @@ def _replace(folder: Path, file: str, old: str, new: str, *, count: int = 1) -> 
 
 
 def test_the_shipped_catalogue_is_accepted() -> None:
-    assert len(load_catalogue().procedures) >= 18
+    assert len(load_catalogue().procedures) >= 50
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_percentage_over_100_is_refused(folder: Path) -> None:
 
 
 def _second_rate(folder: Path, valid_from: str) -> None:
-    path = folder / "procedures/driving-licence.yaml"
+    path = folder / "procedures/international-driving-licence.yaml"
     text = path.read_text(encoding="utf-8").replace("valid_to: null", "valid_to: 2025-12-31")
     head, rate = text[: text.index("      - shape")], text[text.index("      - shape") :]
     second = rate.replace("2023-08-01", valid_from).replace("valid_to: 2025-12-31", "valid_to: null")
@@ -87,7 +87,7 @@ def _second_rate(folder: Path, valid_from: str) -> None:
 def test_overlapping_rates_are_refused(folder: Path) -> None:
     _second_rate(folder, "2025-12-31")
 
-    assert "overlaps the rate at procedures/driving-licence.yaml:16" in _refusal(folder)
+    assert "overlaps the rate at procedures/international-driving-licence.yaml:11" in _refusal(folder)
 
 
 def test_a_gap_between_rates_is_refused(folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_gap_is_accepted_where_it_is_allowed(folder: Path) -> None:
     _second_rate(folder, "2026-01-02")
     _replace(
         folder,
-        "procedures/driving-licence.yaml",
+        "procedures/international-driving-licence.yaml",
         "    set_by: ministry",
         "    set_by: ministry\n    gaps_allowed: true",
     )

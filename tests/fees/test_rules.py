@@ -200,7 +200,7 @@ def test_the_same_facts_are_priced_the_same_under_another_order_of_groups(tariff
         ({"applicant_commune": "99999"}, "applicant_commune", "five-digit"),
         ({"applicant_groups": ["student", "rich"]}, "applicant_groups.1", "elderly"),
         ({"applicant_groups": ["student"], "applicant_kind": "business"}, "applicant_groups", "empty"),
-        ({"quantities": {"sheets": 2}}, "quantities.sheets", "copies, pages"),
+        ({"quantities": {"sheets": 2}}, "quantities.sheets", "copies, months, pages"),
         ({"facts": {"colour": 2}}, "facts.colour", "vehicle_value_dong"),
         ({"agency": "H29\x00"}, "agency", "unprintable"),
         ({"facts": {"vehicle_value_dong": "dear"}}, "facts.vehicle_value_dong", "whole number"),
