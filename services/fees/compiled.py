@@ -39,21 +39,36 @@ _PLACES = frozenset({"country", "province", "old_province", "commune"})
 class Answer:
     """A priced filing with its sums, and its lines as JSON once somebody wants them."""
 
-    __slots__ = ("_lines_json", "assessment", "citizen_dong", "total_dong")
+    __slots__ = ("_amounts_json", "_lines_json", "assessment", "citizen_dong", "total_dong")
 
     def __init__(self, assessment: Assessment) -> None:
         self.assessment = assessment
         self.total_dong = assessment.total_dong
         self.citizen_dong = assessment.due_from(CITIZEN)
         self._lines_json: bytes | None = None
+        self._amounts_json: bytes | None = None
 
     @property
     def lines_json(self) -> bytes:
         """The lines as a quote carries them, in UTF-8."""
         if self._lines_json is None:
-            lines = [line.model_dump(mode="json") for line in self.assessment.lines]
-            self._lines_json = json.dumps(lines, ensure_ascii=False, separators=(",", ":")).encode()
+            self._lines_json = _json_of(self.assessment.lines)
         return self._lines_json
+
+    @property
+    def amounts_json(self) -> bytes:
+        """The lines without their explanation."""
+        if self._amounts_json is None:
+            self._amounts_json = _json_of(self.assessment.lines, include=_AMOUNTS)
+        return self._amounts_json
+
+
+_AMOUNTS = {"item", "kind", "leg", "beneficiary", "gross_dong", "due_dong", "shares", "verified"}
+
+
+def _json_of(lines: Iterable[QuoteLine], include: set[str] | None = None) -> bytes:
+    written = [line.model_dump(mode="json", include=include) for line in lines]
+    return json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Cell:

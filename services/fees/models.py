@@ -177,6 +177,37 @@ class QuoteRow(Model, table=True):
     requote_of: str | None = Field(default=None, foreign_key="quote.id", max_length=64, index=True)
 
 
+class SimulationRun(Model, table=True):
+    """One run of the policy simulation: what was asked, under which version, and the answer. Ended rows never change.
+
+    `heartbeat_at` is renewed by the process that works on it; a run whose process died is `interrupted`.
+    """
+
+    __tablename__ = "simulation_run"
+    __table_args__ = (
+        CheckConstraint("status in ('running', 'done', 'failed', 'cancelled', 'interrupted')", name="status_known"),
+        CheckConstraint("(status = 'running') = (finished_at is null)", name="ended_means_finished"),
+        CheckConstraint("(status = 'done') = (result is not null)", name="done_means_result"),
+        CheckConstraint("(status = 'failed') = (failure is not null)", name="failed_means_reason"),
+        CheckConstraint("progress_percent between 0 and 100", name="progress_is_percent"),
+        CheckConstraint("input_sha256 ~ '^[0-9a-f]{64}$'", name="input_sha256_is_hex"),
+    )
+
+    id: str = Field(primary_key=True, max_length=64)
+    status: str = Field(max_length=20, index=True)
+    progress_percent: int = 0
+    stage: dict[str, str] = Field(sa_type=Json)
+    author: str = Field(max_length=200)
+    created_at: datetime = Field(sa_type=Instant)
+    heartbeat_at: datetime = Field(sa_type=Instant)
+    finished_at: datetime | None = Field(default=None, sa_type=Instant)
+    input_sha256: str = Field(max_length=64, index=True)
+    catalogue_version: str = Field(foreign_key="catalogue_version.version", max_length=16)
+    request: dict[str, Any] = Field(sa_type=Json)
+    failure: dict[str, str] | None = Field(default=None, sa_type=Json)
+    result: dict[str, Any] | None = Field(default=None, sa_type=Json)
+
+
 class OutboxEvent(OutboxColumns, Model, table=True):
     """A fact of this service to tell the world."""
 
