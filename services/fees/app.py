@@ -10,13 +10,17 @@ from fastapi.staticfiles import StaticFiles
 
 from kit.app import Process, background, create_service
 from kit.web import NavItem, Site
-from services.fees import api, pages
+from services.fees import pages
+from services.fees.api import bulk, drafts, procedures, quotes, versions
 from services.fees.law import Law, PublishedLaw
 from services.fees.models import outbox
 from services.fees.publishing import publish_release
 from services.fees.reading import checked_catalogue, read_folder
 from services.fees.rules import Tariff
 from services.fees.settings import FeesSettings
+from services.fees.simulation import api as simulations
+from services.fees.simulation.runs import Runs, runs_held
+from services.fees.simulation.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +46,18 @@ def create_app(settings: FeesSettings | None = None) -> FastAPI:
         name="fees",
         title="Liên Thông: fees",
         description="What is owed for an administrative procedure, by whom, and the law that says so.",
-        routers=(api.router, pages.router),
+        routers=(
+            bulk.router,
+            quotes.router,
+            procedures.router,
+            versions.router,
+            drafts.router,
+            simulations.router,
+            pages.router,
+        ),
         startup=(_publish_shipped,),
-        resources=(_law_watched,),
+        resources=(_law_watched, _simulations_held),
+        body_limits={bulk.PATH: bulk.UNLIMITED, simulations.FILES: chosen.simulation_file_bytes},
     )
     app = create_service(process, chosen, outbox=outbox, site=SITE)
     app.state.shipped = tariff
@@ -56,6 +69,8 @@ def create_app(settings: FeesSettings | None = None) -> FastAPI:
         log.info("law in use", extra={"publication": law.number, "version": law.version})
 
     app.state.law = Law(app.state.sessions, changed=changed)
+    uploads = Uploads(chosen.simulation_folder, chosen.simulation_file_bytes)
+    app.state.simulations = Runs(app.state.sessions, uploads)
     app.mount("/static/fees", StaticFiles(directory=Path(__file__).parent / "static"), name="fees-static")
     return app
 
@@ -75,4 +90,10 @@ async def _publish_shipped(app: FastAPI) -> None:
 @asynccontextmanager
 async def _law_watched(app: FastAPI) -> AsyncIterator[None]:
     async with background(app.state.law.watch()):
+        yield
+
+
+@asynccontextmanager
+async def _simulations_held(app: FastAPI) -> AsyncIterator[None]:
+    async with runs_held(app.state.simulations):
         yield

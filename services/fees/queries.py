@@ -14,6 +14,7 @@ from services.fees.contract import (
     LineExplanation,
     ProcedureDetail,
     ProcedureSummary,
+    ProcedureTariff,
     Quote,
     QuoteExplanation,
     QuoteLine,
@@ -61,13 +62,7 @@ def quote_of(row: QuoteRow) -> Quote:
 
 def explanation_of(quote: Quote) -> QuoteExplanation:
     """A quote in plain sentences."""
-    total, citizen, budget = (sentences.money(n) for n in (quote.total_dong, quote.citizen_dong, quote.budget_dong))
-    filed = sentences.day(quote.request.filed_on)
-    title = quote.title
-    summary = Text(
-        vi=f"{title.vi}, nộp ngày {filed}: tổng {total.vi}; người nộp trả {citizen.vi}, ngân sách trả {budget.vi}.",
-        en=f"{title.en}, filed on {filed}: {total.en} in all; the citizen pays {citizen.en}, budgets {budget.en}.",
-    )
+    summary = summary_in_words(quote.title, quote.request.filed_on, total=quote.total_dong, citizen=quote.citizen_dong)
     lines = tuple(
         LineExplanation(
             item=line.item,
@@ -78,6 +73,16 @@ def explanation_of(quote: Quote) -> QuoteExplanation:
         for line in quote.lines
     )
     return QuoteExplanation(quote=quote.id, summary=summary, lines=lines)
+
+
+def summary_in_words(title: Text, filed_on: date, *, total: int, citizen: int) -> Text:
+    """One sentence: what, when, how much, and who pays."""
+    whole, mine, rest = (sentences.money(amount) for amount in (total, citizen, total - citizen))
+    filed = sentences.day(filed_on)
+    return Text(
+        vi=f"{title.vi}, nộp ngày {filed}: tổng {whole.vi}; người nộp trả {mine.vi}, ngân sách trả {rest.vi}.",
+        en=f"{title.en}, filed on {filed}: {whole.en} in all; the citizen pays {mine.en}, budgets {rest.en}.",
+    )
 
 
 def folded(text: str) -> str:
@@ -119,6 +124,20 @@ def procedure_detail(tariff: Tariff, reference: str, on: date | None = None) -> 
         quantities=tuple(quantity.name for quantity in procedure.quantities),
         facts=facts_of(procedure),
         tariff=tuple(rate_entry(item, rate) for item, rate in rates_of(procedure, on)),
+        adjustments=tuple(
+            adjustment_entry(tariff, a.adjustment, a.items) for a in adjustments_of(tariff, procedure, on)
+        ),
+    )
+
+
+def procedure_tariff(tariff: Tariff, procedure: Procedure, on: date) -> ProcedureTariff:
+    """What a procedure costs on a day: the rates, and the adjustments in force."""
+    return ProcedureTariff(
+        slug=procedure.slug,
+        codes=tuple(code.code for code in procedure.codes),
+        title=procedure.title,
+        on=on,
+        rates=tuple(rate_entry(item, rate) for item, rate in rates_of(procedure, on)),
         adjustments=tuple(
             adjustment_entry(tariff, a.adjustment, a.items) for a in adjustments_of(tariff, procedure, on)
         ),

@@ -7,6 +7,14 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.errors import NotFound
+from services.fees.contract import (
+    DraftDetail,
+    DraftEventRecord,
+    DraftSummary,
+    HeldDocument,
+    VersionDetail,
+    VersionSummary,
+)
 from services.fees.holdings import Held
 from services.fees.models import Document, Draft, DraftEvent, Publication, PublicationDocument
 
@@ -99,3 +107,51 @@ async def events_of(session: AsyncSession, draft: str) -> Sequence[DraftEvent]:
     """What happened to a draft, in order."""
     events = select(DraftEvent).where(col(DraftEvent.draft) == draft).order_by(col(DraftEvent.revision))
     return (await session.exec(events)).all()
+
+
+async def document_text(session: AsyncSession, number: int, path: str) -> str:
+    """One document as a publication brought it into force. Raises NotFound."""
+    await publication_by_number(session, number)
+    known = path.isascii() and path.isprintable()
+    held = await session.get(PublicationDocument, (number, path)) if known else None
+    document = await session.get(Document, held.sha256) if held is not None and held.sha256 else None
+    if document is None:
+        raise NotFound(
+            "Lần công bố này không có văn bản ở đường dẫn đó; hãy xem danh sách văn bản của lần công bố.",
+            "This publication holds no document under that path; see the list of its documents.",
+        )
+    return document.text
+
+
+# --- as the contract shows them --------------------------------------------------------------------
+
+
+def draft_summary(draft: Draft) -> DraftSummary:
+    """A draft in a list."""
+    return DraftSummary.model_validate({**draft.model_dump(exclude={"documents"}), "paths": tuple(draft.documents)})
+
+
+async def draft_detail(session: AsyncSession, draft: Draft) -> DraftDetail:
+    """A draft with its documents, history and publication."""
+    published = await publication_of_draft(session, draft.id)
+    events = tuple(DraftEventRecord.model_validate(e.model_dump()) for e in await events_of(session, draft.id))
+    return DraftDetail(
+        **draft_summary(draft).model_dump(),
+        documents=draft.documents,
+        events=events,
+        publication=published.number if published is not None else None,
+    )
+
+
+def version_summary(publication: Publication) -> VersionSummary:
+    """A publication in a list."""
+    return VersionSummary.model_validate(publication.model_dump())
+
+
+async def version_detail(session: AsyncSession, publication: Publication) -> VersionDetail:
+    """A publication with its documents by path and hash."""
+    held = await documents_held(session, publication.number)
+    documents = tuple(
+        HeldDocument(path=path, sha256=one.in_force, by_officer=one.by_officer) for path, one in held.items()
+    )
+    return VersionDetail(**publication.model_dump(), documents=documents)

@@ -99,7 +99,7 @@ async def test_a_write_without_key_is_refused(client: httpx.AsyncClient, issuer:
     [
         ("POST", "/v1/quotes"),
         ("GET", "/v1/quotes/quo_1"),
-        ("GET", "/v1/quotes/quo_1/explain"),
+        ("GET", "/v1/quotes/quo_1/explanation"),
         ("GET", "/v1/procedures"),
         ("GET", "/v1/procedures/passport"),
     ],
@@ -211,7 +211,7 @@ async def test_the_database_refuses_a_quote_whose_payers_do_not_sum(
 
 async def test_an_explanation_says_why_in_both_languages(client: httpx.AsyncClient, issuer: Issuer) -> None:
     quote = await _quote(client, issuer)
-    answer = await client.get(f"/v1/quotes/{quote.id}/explain", headers=issuer.headers("fees:read"))
+    answer = await client.get(f"/v1/quotes/{quote.id}/explanation", headers=issuer.headers("fees:read"))
 
     explanation = QuoteExplanation.model_validate(answer.json())
     assert explanation.summary.vi == (
