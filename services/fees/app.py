@@ -10,15 +10,18 @@ from fastapi.staticfiles import StaticFiles
 
 from kit.app import Process, background, create_service
 from kit.web import NavItem, Site
-from services.fees import pages
 from services.fees.api import bulk, drafts, procedures, quotes, versions
 from services.fees.law import Law, PublishedLaw
 from services.fees.models import outbox
+from services.fees.pages import catalogue as catalogue_pages
+from services.fees.pages import drafts as draft_pages
+from services.fees.pages import versions as version_pages
 from services.fees.publishing import publish_release
 from services.fees.reading import checked_catalogue, read_folder
 from services.fees.rules import Tariff
 from services.fees.settings import FeesSettings
 from services.fees.simulation import api as simulations
+from services.fees.simulation import pages as simulation_pages
 from services.fees.simulation.runs import Runs, runs_held
 from services.fees.simulation.uploads import Uploads
 
@@ -33,6 +36,9 @@ SITE = Site(
         NavItem("/catalogue", "Danh mục", "Catalogue"),
         NavItem("/try", "Tính thử", "Work it out"),
         NavItem("/instruments", "Văn bản", "Instruments"),
+        NavItem("/versions", "Lần công bố", "Publications"),
+        NavItem("/drafts", "Dự thảo", "Drafts", scope="fees:draft fees:approve"),
+        NavItem("/simulations", "Mô phỏng", "Simulation", scope="fees:read"),
     ),
 )
 
@@ -53,11 +59,18 @@ def create_app(settings: FeesSettings | None = None) -> FastAPI:
             versions.router,
             drafts.router,
             simulations.router,
-            pages.router,
+            simulation_pages.router,
+            catalogue_pages.router,
+            draft_pages.router,
+            version_pages.router,
         ),
         startup=(_publish_shipped,),
         resources=(_law_watched, _simulations_held),
-        body_limits={bulk.PATH: bulk.UNLIMITED, simulations.FILES: chosen.simulation_file_bytes},
+        body_limits={
+            bulk.PATH: bulk.UNLIMITED,
+            simulations.FILES: chosen.simulation_file_bytes,
+            simulation_pages.PATH: chosen.simulation_file_bytes,
+        },
     )
     app = create_service(process, chosen, outbox=outbox, site=SITE)
     app.state.shipped = tariff

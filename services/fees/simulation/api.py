@@ -22,13 +22,13 @@ from services.fees.simulation.terms import (
     UploadedFile,
 )
 
-SCOPE = "fees:simulate"
+SCOPES = ("fees:draft", "fees:approve")
 CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FILES = "/v1/simulations/files"
 
 router = APIRouter(prefix="/v1", route_class=UnitOfWorkRoute, tags=["simulations"])
-Officer = Annotated[Principal, Depends(require(SCOPE))]
+Officer = Annotated[Principal, Depends(require(*SCOPES))]
 RunId = Annotated[str, Path(max_length=64, description="`sim_…`, as a simulation was answered with")]
 
 
