@@ -121,7 +121,7 @@ def _combinations(
 ) -> list[tuple[Combination, float]]:
     by_council = any(item.set_by == "council" for item in procedure.items)
     online = found.online.council_basis_points if by_council else found.online.ministry_basis_points
-    known = [g for g in found.groups if g.group in tariff.vocabulary.groups]
+    known = _known(tariff, found)
     people: list[tuple[tuple[str, ...], int]] = [((), 10_000 - sum(g.basis_points for g in known))]
     people += [((g.group,), g.basis_points) for g in known]
     measures = list(_measures(procedure, case, found))
@@ -149,6 +149,10 @@ def _combinations(
     return made
 
 
+def _known(tariff: Tariff, found: Volumes) -> list[_Group]:
+    return [group for group in found.groups if group.group in tariff.vocabulary.groups]
+
+
 def _measures(
     procedure: Procedure, case: str | None, found: Volumes
 ) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
@@ -174,7 +178,11 @@ def _assumptions(terms: Generated, found: Volumes, left_out: int, tariff: Tariff
     place = tariff.places.provinces.get(terms.province or "", "")
     where = Text(vi=place or "cả nước", en=place or "the whole country")
     ministry, council = found.online.ministry_basis_points / 100, found.online.council_basis_points / 100
-    listed = ", ".join(f"{g.group} {g.basis_points / 100:g}%" for g in found.groups)
+    known = [(tariff.vocabulary.groups[g.group].name, g.basis_points / 100) for g in _known(tariff, found)]
+    listed = Text(
+        vi=", ".join(f"{name.vi} {share:g}%" for name, share in known),
+        en=", ".join(f"{name.en} {share:g}%" for name, share in known),
+    )
     daily = found.daily.province if terms.province else found.daily.country
     size = Text(vi=f"{daily:,}".replace(",", "."), en=f"{daily:,}")
     count = Text(vi=f"{terms.count:,}".replace(",", "."), en=f"{terms.count:,}")
@@ -192,9 +200,9 @@ def _assumptions(terms: Generated, found: Volumes, left_out: int, tariff: Tariff
             f"({found.online.source}); the rest at the counter.",
         ),
         Text(
-            vi=f"Tỷ trọng thủ tục và nhóm người nộp ({listed}) là giả định ({found.weights_source}); "
+            vi=f"Tỷ trọng thủ tục và nhóm người nộp ({listed.vi}) là giả định ({found.weights_source}); "
             "hồ sơ chia đều các ngày làm việc, theo số xã của mỗi địa bàn.",
-            en=f"The mix of procedures and groups ({listed}) is assumed ({found.weights_source}); "
+            en=f"The mix of procedures and groups ({listed.en}) is assumed ({found.weights_source}); "
             "dossiers fall evenly on working days, and on places by their number of communes.",
         ),
         Text(
