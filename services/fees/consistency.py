@@ -21,6 +21,7 @@ from services.fees.tariffs import (
     PerPage,
     Procedure,
     Scope,
+    about,
 )
 
 Faults = Iterator[CatalogueFault]
@@ -62,6 +63,7 @@ def check(catalogue: Catalogue, doubts: Doubts = _NO_DOUBTS) -> list[CatalogueFa
         *_broken_items(catalogue, doubts),
         *_contradicting_adjustments(catalogue, doubts),
         *_contradicting_places(catalogue, doubts),
+        *_pointless_entries(catalogue, doubts),
         *_rates_above_tariff(catalogue),
     ]
 
@@ -279,6 +281,40 @@ def _contradicting_places(catalogue: Catalogue, doubts: Doubts) -> Faults:
                     f"đã có bảng cước khác cho {use.scope} trong những ngày này: {theirs.where}; hãy kết thúc một bảng",
                     f"another postal agreement is used for {use.scope} on these days: {theirs.where}; end one of them",
                 )
+
+
+def _pointless_entries(catalogue: Catalogue, doubts: Doubts) -> Faults:
+    """Entries that can never do what they were written for: a case without a fee, a rule without a target."""
+    payers = {row[2] for row in catalogue.communes} | {row[6] for row in catalogue.communes} | {"central"}
+    for adjustment in catalogue.adjustments:
+        payer = (adjustment.payer or "budget:central").partition(":")[2]
+        if payer not in payers:
+            yield at(
+                adjustment.where,
+                f"không có ngân sách của tỉnh mã {payer}; hãy sửa payer",
+                f"there is no province {payer} whose budget could pay; correct payer",
+            )
+        if adjustment.unconfirmed is None and not doubts.presumed and not _speaks(adjustment, catalogue):
+            yield at(
+                adjustment.where,
+                f"{adjustment.id} không nói tới khoản thu nào; hãy sửa targets",
+                f"{adjustment.id} speaks of no fee item; correct its targets",
+            )
+    for procedure in catalogue.procedures:
+        without = set(procedure.cases) - {case for item in procedure.items for case in item.cases}
+        if without and all(item.cases for item in procedure.items) and _file(procedure) not in doubts.incomplete:
+            named = ", ".join(sorted(without))
+            yield at(
+                procedure.where,
+                f"trường hợp {named} không có khoản thu; hãy thêm khoản thu (không thu phí thì ghi shape: none)",
+                f"the case {named} has no fee item; add one (shape: none where nothing is charged)",
+            )
+
+
+def _speaks(adjustment: Adjustment, catalogue: Catalogue) -> bool:
+    if "postage" in adjustment.targets.kinds:
+        return True
+    return any(about(adjustment, procedure, item) for procedure, item in catalogue.fee_items())
 
 
 def _rates_above_tariff(catalogue: Catalogue) -> Faults:

@@ -135,9 +135,18 @@ def _is_plain(document: Document, text: str) -> bool:
     return not document.faults
 
 
+_PLAIN_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 def _value_of(node: yaml.Node, steps: Steps, document: Document) -> Value:
     line = node.start_mark.line + 1
     document.lines.setdefault(steps, line)
+    if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN_COLLECTIONS:
+        document.spoilt.add(steps)
+        document.refuse(
+            line, f"không dùng nhãn {node.tag}; hãy viết thẳng giá trị", f"no tag {node.tag}; write the value plainly"
+        )
+        return None
     if isinstance(node, yaml.MappingNode):
         return _mapping_of(node, steps, document)
     if isinstance(node, yaml.SequenceNode):

@@ -1,7 +1,6 @@
 """Reads the catalogue's documents into one checked catalogue, and a draft laid over the published documents."""
 
 import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -155,7 +154,7 @@ class _Gathered:
         )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _read(name: str, text: str) -> _Reading:
     """One text. Kept, because a draft is checked against hundreds of texts that did not change."""
     if name == COMMUNES:
@@ -297,14 +296,30 @@ def _read_communes(text: str) -> _Reading:
     faults: list[CatalogueFault] = []
     rows: list[tuple[str, ...]] = []
     if len(text) > MAX_COMMUNES_BYTES:
-        faults.append(CatalogueFault(COMMUNES, 1, "tệp quá lớn", "the file is too large"))
+        faults.append(CatalogueFault(COMMUNES, 1, "tệp quá lớn; hãy chia nhỏ", "the file is too large; split it"))
         return _Reading((), (), tuple(faults), frozenset(), COMMUNES)
-    table = csv.DictReader(io.StringIO("".join(line for line in text.splitlines(True) if not line.startswith("#"))))
-    if missing := ", ".join(sorted(set(COLUMNS) - set(table.fieldnames or ()))):
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
+    table = csv.reader(line for _, line in lines)
+    header = next(table, [])
+    if missing := ", ".join(sorted(set(COLUMNS) - set(header))):
         faults.append(CatalogueFault(COMMUNES, 1, f"thiếu cột: {missing}", f"columns are missing: {missing}; add them"))
     else:
-        rows = [tuple(row[column] or "" for column in COLUMNS) for row in table]
+        for (number, _), cells in zip(lines[1:], table, strict=False):
+            named = dict(zip(header, cells, strict=False))
+            row = tuple(named.get(column, "") for column in COLUMNS)
+            if _is_commune(row):
+                rows.append(row)
+            else:
+                vi = "dòng không đủ: mã xã 5 chữ số, mã tỉnh 2 chữ số, tên và vùng không để trống"
+                en = "the row is not whole: a commune of 5 digits, provinces of 2 digits, names and region"
+                faults.append(CatalogueFault(COMMUNES, number, vi, en))
     return _Reading((), tuple(rows), tuple(faults), frozenset(), COMMUNES)
+
+
+def _is_commune(row: tuple[str, ...]) -> bool:
+    by_name = dict(zip(COLUMNS, row, strict=True))
+    codes = {"commune_code": 5, "province_code": 2, "old_province_code": 2}
+    return all(row) and all(by_name[name].isdigit() and len(by_name[name]) == size for name, size in codes.items())
 
 
 def _nodes(value: object, steps: Steps) -> Iterator[tuple[Node, Steps]]:

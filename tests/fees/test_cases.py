@@ -13,27 +13,10 @@ from services.fees.documents import read_yaml
 from services.fees.rules import Assessment, Tariff, assess
 
 FOLDER = Path(__file__).parent / "cases"
-FILED = frozenset(
-    [
-        "day",
-        "procedure",
-        "case",
-        "channel",
-        "at",
-        "agency",
-        "from",
-        "groups",
-        "kind",
-        "copies",
-        "pages",
-        "months",
-        "value",
-        "property",
-        "post",
-    ]
-)
-WORDS = frozenset(["case", "why", "filed", "owes", "refused", "told"])
-POST = frozenset(["send", "return", "collects"])
+FILED = {"day", "procedure", "case", "channel", "at", "agency", "from", "groups", "kind"}
+FILED |= {"copies", "pages", "months", "value", "property", "post"}
+WORDS = {"case", "why", "filed", "owes", "refused", "told"}
+POST = {"send", "return", "collects"}
 
 
 def _document(path: Path) -> Any:
