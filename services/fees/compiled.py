@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from operator import attrgetter
-from typing import Final, Generic, TypeVar, cast
+from operator import attrgetter, itemgetter
+from typing import Any, Final, Generic, TypeVar, cast
 
 from services.fees.circumstances import Circumstances, circumstances_of
 from services.fees.contract import QuoteLine, QuoteRequest
@@ -25,7 +25,9 @@ CELLS: Final = 50_000
 
 _NOT_HASHABLE = ("quantities", "facts", "postal")
 _HELD = tuple(name for name in QuoteRequest.model_fields if name not in (*_NOT_HASHABLE, "filed_on"))
-_held = attrgetter(*_HELD)
+_held = itemgetter(*_HELD)
+_measured = itemgetter("quantities", "facts", "postal")
+_NO_POST = QuoteRequest.model_fields["postal"].default
 _REDUCED = frozenset({*_NOT_HASHABLE, "filed_on", "procedure", "case", "province", "commune", "agency"})
 _REDUCED |= {"applicant_commune", "applicant_groups"}
 _kept = attrgetter(*(name for name in QuoteRequest.model_fields if name not in _REDUCED))
@@ -153,13 +155,18 @@ class Snapshot:
 
     def answer(self, request: QuoteRequest) -> Answer:
         """The same with its sums. Raises NotQuotable; a refusal is never remembered."""
-        key = exact_facts(request)
+        # This is the hot path: fields are read off the instance at once, and the common filing (no counts, no post)
+        # has a flat tuple of strings as its key.
+        values = request.__dict__
+        key: Hashable = _held(values)
+        if values["postal"] is not _NO_POST or values["quantities"] or values["facts"]:
+            key = _measured_key(key, values)
         cell = self._cells.young.get(key)
         if cell is None:
             cell = self._cells.get(key)
             if cell is None:
                 return self._first(key, request)
-        span = bisect_right(cell.cuts, request.filed_on)
+        span = bisect_right(cell.cuts, values["filed_on"])
         found = cell.answers[span]
         if found is None:
             found = cell.answers[span] = self._answer_of(request, circumstances_of(self.tariff.vocabulary, request))
@@ -217,18 +224,17 @@ def snapshot_of(tariff: Tariff) -> Snapshot:
     return cast("Snapshot", found)
 
 
-def exact_facts(request: QuoteRequest) -> Hashable:
-    """All facts of a request but the day, as a key. Weights count only where the post carries something."""
-    held = _held(request)
-    quantities, facts, postal = request.quantities, request.facts, request.postal
-    if not quantities and not facts and not (postal.send or postal.return_result or postal.cash_on_delivery):
-        return cast("Hashable", held)
-    return (
-        held,
-        tuple(sorted(quantities.items())),
-        tuple(sorted(facts.items(), key=lambda pair: pair[0])),
-        tuple(postal.__dict__.values()),
-    )
+def _measured_key(held: Hashable, values: dict[str, Any]) -> Hashable:
+    """The key of a filing with counts, figures or the post. Weights count only where the post carries something."""
+    quantities, facts, postal = _measured(values)
+    carried = None
+    if postal.send or postal.return_result or postal.cash_on_delivery:
+        carried = tuple(postal.__dict__.values())
+    if len(quantities) > 1:
+        quantities = dict(sorted(quantities.items()))
+    if len(facts) > 1:
+        facts = dict(sorted(facts.items()))
+    return held, *quantities.items(), carried, *facts.items()
 
 
 def _carried(request: QuoteRequest) -> bool:
