@@ -15,6 +15,7 @@ from services.fees.contract import (
     QuoteLine,
     Text,
 )
+from services.fees.queries import place_in_words
 from services.fees.rules import Tariff
 from services.fees.tariffs import Catalogue, Legal, Node
 
@@ -66,7 +67,9 @@ def _entries(tariff: Tariff) -> Iterator[tuple[tuple[Kind, str], _Entry]]:
             if rule.unconfirmed
             else sentences.granted(rule, law, people)
         )
-        yield ("adjustment", rule.id), _Entry(sentences.titled(sentences.ruling(rule)), granted, _content(rule))
+        what, where = sentences.titled(sentences.ruling(rule)), place_in_words(tariff, rule.scope)
+        title = Text(vi=f"{what.vi} · {where.vi}", en=f"{what.en} · {where.en}")
+        yield ("adjustment", rule.id), _Entry(title, granted, _content(rule))
     for procedure, item in catalogue.fee_items():
         for rate in item.rates:
             said = sentences.description(rate)

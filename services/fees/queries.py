@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -24,7 +24,7 @@ from services.fees.contract import (
 )
 from services.fees.models import QuoteRow
 from services.fees.rules import Tariff
-from services.fees.tariffs import Adjustment, FeeItem, Procedure, Rate, Zoned
+from services.fees.tariffs import Adjustment, FeeItem, Legal, Procedure, Rate, Scope, Zoned
 
 
 async def quote_by_id(session: AsyncSession, identity: str) -> Quote:
@@ -227,6 +227,15 @@ def adjustment_entry(tariff: Tariff, rule: Adjustment, items: Sequence[FeeItem])
     )
 
 
+def days_of_change(tariff: Tariff) -> tuple[date, ...]:
+    """The days on which some entry of the law begins, or no longer holds."""
+    catalogue = tariff.catalogue
+    entries: list[Legal] = [rate for _, item in catalogue.fee_items() for rate in item.rates]
+    entries += [*catalogue.adjustments, *(use for agreement in catalogue.agreements for use in agreement.applies)]
+    ends = {entry.valid_to + timedelta(days=1) for entry in entries if entry.valid_to not in (None, date.max)}
+    return tuple(sorted(ends | {entry.valid_from for entry in entries}))
+
+
 def amounts_on(procedure: Procedure, on: date) -> list[int]:
     """The distinct full amounts a procedure may start from on a day, smallest first; for lists."""
     found: set[int] = set()
@@ -240,3 +249,21 @@ def amounts_on(procedure: Procedure, on: date) -> list[int]:
         elif rate.shape == "none":
             found.add(0)
     return sorted(found)
+
+
+def place_in_words(tariff: Tariff, scope: Scope) -> Text:
+    """Where an entry holds: the whole country, a province, a commune, an agency."""
+    places = tariff.places
+    if scope.level == "country":
+        return Text(vi="Cả nước", en="The whole country")
+    if scope.level == "province":
+        name = places.provinces.get(scope.code) or places.old_provinces.get(scope.code, scope.code)
+        return Text(vi=name, en=name)
+    if scope.level == "old_province":
+        name = places.old_provinces.get(scope.code, scope.code)
+        return Text(vi=f"{name} (trước 01/07/2025)", en=f"{name} (before 01/07/2025)")
+    if scope.level == "agency":
+        return Text(vi=f"Cơ quan {scope.code}", en=f"Agency {scope.code}")
+    commune = places.get(scope.code)
+    name = commune.name if commune else scope.code
+    return Text(vi=name, en=name)

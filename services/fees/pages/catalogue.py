@@ -1,5 +1,6 @@
 """Pages of the fees service. The catalogue and the trial form are public: they are law."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, cast
@@ -11,9 +12,11 @@ from kit.db import UnitOfWorkRoute, now
 from kit.web import LOCAL_ZONE, Pages, language_of, see_other
 from services.fees import queries, sentences
 from services.fees.contract import Text
+from services.fees.cuts import cut_dates
 from services.fees.law import LawDep
+from services.fees.pages.timeline import timeline_of
 from services.fees.rules import Tariff, payer_name
-from services.fees.tariffs import Legal, Scope
+from services.fees.tariffs import Legal
 from services.fees.trial import Trial, trial_of
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
@@ -35,6 +38,7 @@ class Entry:
     law: Text
     days: Text
     since: date
+    until: date | None
     source: str
     note: Text | None
     verified: bool
@@ -60,6 +64,26 @@ def _day(typed: str) -> tuple[date, bool]:
         return _today(), False
 
 
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """The day a page shows, and where the slider stands among the days on which something changes."""
+
+    day: date
+    understood: bool
+    days: tuple[date, ...]
+    step: int
+
+
+def _slide(days: Sequence[date], on: str, step: str, was: str) -> Slide:
+    """The slider wins when it was moved (`step` is not where it `was`); otherwise the typed day."""
+    kept = tuple(days) or (_today(),)
+    if step != was and step.isascii() and step.isdigit() and int(step) < len(kept):
+        return Slide(kept[int(step)], understood=True, days=kept, step=int(step))
+    day, understood = _day(on)
+    place = max((index for index, one in enumerate(kept) if one <= day), default=0)
+    return Slide(day, understood=understood, days=kept, step=place)
+
+
 @router.get("/")
 async def home() -> Response:
     """The first page is the catalogue."""
@@ -73,9 +97,13 @@ async def catalogue(
     q: Annotated[str, Query(max_length=200)] = "",
     field: Annotated[str, Query(max_length=200)] = "",
     on: Annotated[str, Query(max_length=20)] = "",
+    step: Annotated[str, Query(max_length=6)] = "",
+    was: Annotated[str, Query(max_length=6)] = "",
 ) -> Response:
     """All procedures with what they cost on a day."""
-    tariff, (day, understood) = law.tariff, _day(on)
+    tariff = law.tariff
+    slide = _slide(queries.days_of_change(tariff), on, step, was)
+    day, understood = slide.day, slide.understood
     lang = language_of(request)
     fields = sorted({(p.field.vi, getattr(p.field, lang)) for p in tariff.catalogue.procedures})
     found = queries.procedures_matching(tariff, q, field)
@@ -84,7 +112,15 @@ async def catalogue(
         for p in sorted(found, key=lambda p: (queries.folded(p.field.vi), p.title.vi))
     ]
     return _pages(request).render(
-        request, "catalogue.html.j2", rows=rows, fields=fields, q=q, chosen=field, on=day, understood=understood
+        request,
+        "catalogue.html.j2",
+        rows=rows,
+        fields=fields,
+        q=q,
+        chosen=field,
+        on=day,
+        understood=understood,
+        slide=slide,
     )
 
 
@@ -94,10 +130,14 @@ async def procedure(
     law: LawDep,
     slug: Annotated[str, Path(max_length=64)],
     on: Annotated[str, Query(max_length=20)] = "",
+    step: Annotated[str, Query(max_length=6)] = "",
+    was: Annotated[str, Query(max_length=6)] = "",
 ) -> Response:
     """One procedure: rates in force on a day, and everything that was, is and will be."""
-    tariff, (day, understood) = law.tariff, _day(on)
+    tariff = law.tariff
     chosen = queries.procedure_of(tariff, slug)
+    slide = _slide(cut_dates(tariff.catalogue, chosen), on, step, was)
+    day, understood = slide.day, slide.understood
     rates = [
         _entry(tariff, rate, item.label, sentences.description(rate), day) for item, rate in queries.rates_of(chosen)
     ]
@@ -115,6 +155,8 @@ async def procedure(
         rates=[entry for entry in rates if entry.state == "in_force"],
         adjustments=[entry for entry in adjustments if entry.state == "in_force"],
         history=history,
+        bars=timeline_of(history, day),
+        slide=slide,
         on=day,
         understood=understood,
     )
@@ -189,27 +231,13 @@ def _entry(tariff: Tariff, entry: Legal, title: Text, text: Text, on: date, *, u
     return Entry(
         title=title,
         text=text,
-        place=_place(tariff, entry.scope),
+        place=queries.place_in_words(tariff, entry.scope),
         law=sentences.titled(tariff.law(entry)),
         days=sentences.titled(sentences.window(entry)),
         since=entry.valid_from,
+        until=entry.valid_to,
         source=entry.source,
         note=entry.note,
         verified=entry.verified and not unconfirmed,
         state="unconfirmed" if unconfirmed else state,
     )
-
-
-def _place(tariff: Tariff, scope: Scope) -> Text:
-    places = tariff.places
-    if scope.level == "country":
-        return Text(vi="Cả nước", en="The whole country")
-    if scope.level == "province":
-        name = places.provinces.get(scope.code) or places.old_provinces.get(scope.code, scope.code)
-        return Text(vi=name, en=name)
-    if scope.level == "old_province":
-        name = places.old_provinces.get(scope.code, scope.code)
-        return Text(vi=f"{name} (trước 01/07/2025)", en=f"{name} (before 01/07/2025)")
-    commune = places.get(scope.code)
-    name = commune.name if commune else scope.code
-    return Text(vi=name, en=name)
