@@ -1,5 +1,7 @@
 """A catalogue version made ready: exact facts lead to date cuts, and each span between two cuts to a finished answer.
 
+What was asked lately, of the same day, is found by one look-up before that.
+
 The law depends on the day of filing only through the days on which entries begin and end. So for fixed facts
 the answer is the same on every day between two such days, and the ordinary engine is asked once for each span
 that somebody needs. Filings that differ only in what cannot matter (a commune without rules of its own, a group no
@@ -26,6 +28,7 @@ CELLS: Final = 50_000
 _NOT_HASHABLE = ("quantities", "facts", "postal")
 _HELD = tuple(name for name in QuoteRequest.model_fields if name not in (*_NOT_HASHABLE, "filed_on"))
 _held = itemgetter(*_HELD)
+_exact = itemgetter("filed_on", *_HELD)
 _measured = itemgetter("quantities", "facts", "postal")
 _NO_POST = QuoteRequest.model_fields["postal"].default
 _REDUCED = frozenset({*_NOT_HASHABLE, "filed_on", "procedure", "case", "province", "commune", "agency"})
@@ -144,6 +147,7 @@ class Snapshot:
     def __init__(self, tariff: Tariff, *, cells: int = CELLS) -> None:
         self.tariff = tariff
         self.version = tariff.version
+        self._days: Memory[Hashable, Answer] = Memory(cells)
         self._cells: Memory[Hashable, Cell] = Memory(cells)
         self._shared: Memory[Hashable, Answer] = Memory(cells)
         self._outlines: dict[tuple[str, str | None], Outline] = {}
@@ -156,20 +160,28 @@ class Snapshot:
     def answer(self, request: QuoteRequest) -> Answer:
         """The same with its sums. Raises NotQuotable; a refusal is never remembered."""
         # This is the hot path: fields are read off the instance at once, and the common filing (no counts, no post)
-        # has a flat tuple of strings as its key.
+        # has a flat tuple of its day and strings as its key.
         values = request.__dict__
-        key: Hashable = _held(values)
+        key: Hashable = _exact(values)
         if values["postal"] is not _NO_POST or values["quantities"] or values["facts"]:
             key = _measured_key(key, values)
-        cell = self._cells.young.get(key)
+        return self._days.young.get(key) or self._days.get(key) or self._of_day(key, request)
+
+    def _of_day(self, key: Hashable, request: QuoteRequest) -> Answer:
+        """The answer of facts and day that were not met lately: facts met on other days have their cell."""
+        values = request.__dict__
+        facts = _measured_key(_held(values), values)
+        cell = self._cells.get(facts)
         if cell is None:
-            cell = self._cells.get(key)
-            if cell is None:
-                return self._first(key, request)
-        span = bisect_right(cell.cuts, values["filed_on"])
-        found = cell.answers[span]
-        if found is None:
-            found = cell.answers[span] = self._answer_of(request, circumstances_of(self.tariff.vocabulary, request))
+            found = self._first(facts, request)
+        else:
+            span = bisect_right(cell.cuts, request.filed_on)
+            known = cell.answers[span]
+            if known is None:
+                known = self._answer_of(request, circumstances_of(self.tariff.vocabulary, request))
+                cell.answers[span] = known
+            found = known
+        self._days.put(key, found)
         return found
 
     def outline(self, procedure: Procedure, case: str | None) -> Outline:
@@ -227,6 +239,8 @@ def snapshot_of(tariff: Tariff) -> Snapshot:
 def _measured_key(held: Hashable, values: dict[str, Any]) -> Hashable:
     """The key of a filing with counts, figures or the post. Weights count only where the post carries something."""
     quantities, facts, postal = _measured(values)
+    if postal is _NO_POST and not facts and len(quantities) == 1:
+        return held, *quantities.items()
     carried = None
     if postal.send or postal.return_result or postal.cash_on_delivery:
         carried = tuple(postal.__dict__.values())

@@ -117,6 +117,8 @@ def test_memory_is_bounded() -> None:
         snapshot.assess(request_of(agency=f"A{number}"))
 
     assert len(snapshot._cells) <= 20
+    assert len(snapshot._days) <= 20
+    assert len(snapshot._shared) <= 20
     assert snapshot.assess(request_of(agency="A0")).lines[0].beneficiary == "A0"
 
 
