@@ -83,6 +83,7 @@ class Tariff:
         self.places = Places(catalogue.communes, catalogue.zones)
         self.vocabulary = Vocabulary(catalogue, self.places)
         self.instruments: Mapping[str, Instrument] = {i.id: i for i in catalogue.instruments}
+        self._prepared: dict[str, RulePlan] = {}
         self.plans = {p.slug: tuple(self._plan(p, item) for item in p.items) for p in catalogue.procedures}
         self.legs: dict[Leg, tuple[RulePlan, ...]] = {"send": self._leg("send"), "return": self._leg("return")}
         uses = [(use, agreement) for agreement in catalogue.agreements for use in agreement.applies]
@@ -108,7 +109,13 @@ class Tariff:
 
     def _rules(self, adjustments: Iterable[Adjustment]) -> tuple[RulePlan, ...]:
         ordered = sorted(adjustments, key=lambda a: (STAGE[a.kind], a.valid_from, a.id))
-        return tuple(RulePlan(a, self.law(a), self.citation(a), self._refusals(a)) for a in ordered)
+        return tuple(self._rule(a) for a in ordered)
+
+    def _rule(self, rule: Adjustment) -> RulePlan:
+        """A rule is prepared once, however many fee items it speaks of."""
+        if rule.id not in self._prepared:
+            self._prepared[rule.id] = RulePlan(rule, self.law(rule), self.citation(rule), self._refusals(rule))
+        return self._prepared[rule.id]
 
     def _refusals(self, rule: Adjustment) -> dict[str, Text]:
         reasons = {
