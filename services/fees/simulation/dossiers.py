@@ -25,11 +25,10 @@ COLUMNS = (
     "commune",
     "applicant_groups",
     "applicant_commune",
-    "copies",
-    "pages",
-    "vehicle_value_dong",
     "return_by_post",
 )
+"""Columns that every file may have. Beside them: any count or figure by the name the catalogue gives it (`copies`)."""
+
 REQUIRED = ("filed_on", "procedure", "channel", "commune")
 MAX_LINE = 4_096
 MAX_COMBINATIONS = 400_000
@@ -96,12 +95,15 @@ def _looks_like_json(file: Path) -> bool:
 
 
 Facts = tuple[str, ...]
-"""Text of every column but the day, in the order of COLUMNS."""
+"""Text of every column but the day, in the order of the reader's columns."""
 
 
 class _Reader:
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
+        self.quantities = tuple(sorted(tariff.vocabulary.quantities))
+        self.figures = tuple(sorted(tariff.vocabulary.facts - tariff.vocabulary.quantities))
+        self.columns = (*COLUMNS, *self.quantities, *self.figures)
         self._known: dict[Facts, int] = {}
         self._days: dict[str, int] = {}
         self._refused: dict[Facts, Text] = {}
@@ -181,7 +183,7 @@ class _Reader:
             text = self._refused[facts]
             raise _BadLine(text.vi, text.en)
         try:
-            made = combination_of(self._tariff, _document_of(self._tariff, facts, date.fromordinal(day)))
+            made = combination_of(self._tariff, self._document(facts, date.fromordinal(day)))
         except _BadLine as error:
             if len(self._refused) < MAX_COMBINATIONS:
                 self._refused[facts] = error.text
@@ -194,6 +196,30 @@ class _Reader:
         self._known[facts] = len(self._combinations)
         self._combinations.append(made)
         return self._known[facts]
+
+    def _document(self, facts: Facts, day: date) -> dict[str, Any]:
+        values = dict(zip(self.columns[1:], facts, strict=True))
+        commune = self._tariff.places.get(values["commune"])
+        if commune is None:
+            code = values["commune"][:20]
+            raise _BadLine(f"không có xã, phường mã {code!r}", f"there is no commune {code!r}; use a five-digit code")
+        by_post = values["return_by_post"].lower()
+        if by_post not in ("", "0", "1", "true", "false"):
+            raise _BadLine("return_by_post phải là 0 hoặc 1", "return_by_post must be 0 or 1")
+        return {
+            "procedure": values["procedure"],
+            "case": values["case"] or None,
+            "filed_on": day,
+            "channel": values["channel"],
+            "province": commune.province,
+            "commune": commune.code,
+            "agency": AGENCY,
+            "applicant_groups": values["applicant_groups"].replace(";", " ").split(),
+            "applicant_commune": values["applicant_commune"] or None,
+            "quantities": {name: _whole(name, values[name]) for name in self.quantities if values[name]},
+            "facts": {name: _whole(name, values[name]) for name in self.figures if values[name]},
+            "postal": {"return_result": by_post in ("1", "true")},
+        }
 
     def _grow(self) -> None:
         if self._count >= MAX_DOSSIERS:
@@ -217,33 +243,6 @@ class _BadLine(Exception):
     def __init__(self, vi: str, en: str) -> None:
         super().__init__(en)
         self.text = Text(vi=vi, en=en)
-
-
-def _document_of(tariff: Tariff, facts: Facts, day: date) -> dict[str, Any]:
-    values = dict(zip(COLUMNS[1:], facts, strict=True))
-    commune = tariff.places.get(values["commune"])
-    if commune is None:
-        code = values["commune"][:20]
-        raise _BadLine(f"không có xã, phường mã {code!r}", f"there is no commune {code!r}; use a five-digit code")
-    quantities = {name: _whole(name, values[name]) for name in ("copies", "pages") if values[name]}
-    value = values["vehicle_value_dong"]
-    by_post = values["return_by_post"].lower()
-    if by_post not in ("", "0", "1", "true", "false"):
-        raise _BadLine("return_by_post phải là 0 hoặc 1", "return_by_post must be 0 or 1")
-    return {
-        "procedure": values["procedure"],
-        "case": values["case"] or None,
-        "filed_on": day,
-        "channel": values["channel"],
-        "province": commune.province,
-        "commune": commune.code,
-        "agency": AGENCY,
-        "applicant_groups": values["applicant_groups"].replace(";", " ").split(),
-        "applicant_commune": values["applicant_commune"] or None,
-        "quantities": quantities,
-        "facts": {"vehicle_value_dong": _whole("vehicle_value_dong", value)} if value else {},
-        "postal": {"return_result": by_post in ("1", "true")},
-    }
 
 
 def _whole(name: str, typed: str) -> int:
@@ -275,7 +274,7 @@ def _csv_rows(file: Path, reader: _Reader) -> Iterator[Row]:
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         rows = csv.reader(_lines(stream, reader))
         header = next(rows, None)
-        order = _order_of(header or [])
+        order = _order_of(header or [], reader.columns)
         width = len(header or [])
         for row in rows:
             if len(row) != width:
@@ -292,12 +291,12 @@ def _csv_rows(file: Path, reader: _Reader) -> Iterator[Row]:
             yield rows.line_num, row[order[0]], tuple([row[at] for at in order[1:]])
 
 
-def _order_of(header: Sequence[str]) -> list[int]:
+def _order_of(header: Sequence[str], columns: Sequence[str]) -> list[int]:
     names = [name.strip().lower() for name in header]
     missing = [name for name in REQUIRED if name not in names]
-    unknown = [name for name in names if name not in COLUMNS]
+    unknown = [name for name in names if name not in columns]
     if missing or unknown or len(set(names)) != len(names):
-        listed = ", ".join(COLUMNS)
+        listed = ", ".join(columns)
         raise UnreadableDossiers(
             [
                 (
@@ -310,7 +309,7 @@ def _order_of(header: Sequence[str]) -> list[int]:
             ],
             1,
         )
-    return [names.index(name) if name in names else len(names) for name in COLUMNS]
+    return [names.index(name) if name in names else len(names) for name in columns]
 
 
 def _lines(stream: Any, reader: _Reader) -> Iterator[str]:  # noqa: ANN401 — a text stream
@@ -333,7 +332,7 @@ def _lines(stream: Any, reader: _Reader) -> Iterator[str]:  # noqa: ANN401 — a
 
 
 def _ndjson_rows(file: Path, reader: _Reader) -> Iterator[Row]:
-    known = set(COLUMNS)
+    known = set(reader.columns)
     with file.open(encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(_lines(stream, reader), start=1):
             if line == "\n":
@@ -346,12 +345,12 @@ def _ndjson_rows(file: Path, reader: _Reader) -> Iterator[Row]:
                 reader.refuse(
                     number,
                     Text(
-                        vi="dòng phải là một đối tượng JSON chỉ có các tên: " + ", ".join(COLUMNS),
-                        en="the line must be one JSON object with only the names: " + ", ".join(COLUMNS),
+                        vi="dòng phải là một đối tượng JSON chỉ có các tên: " + ", ".join(reader.columns),
+                        en="the line must be one JSON object with only the names: " + ", ".join(reader.columns),
                     ),
                 )
                 continue
-            values = [_text(row.get(name)) for name in COLUMNS]
+            values = [_text(row.get(name)) for name in reader.columns]
             yield number, values[0], tuple(values[1:])
 
 

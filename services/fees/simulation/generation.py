@@ -1,6 +1,7 @@
 """A year of dossiers drawn from the published volumes: one seed gives one year, and every assumption is stated."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import product
@@ -13,14 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from services.fees.circumstances import Circumstances, NotQuotable, facts_of
 from services.fees.compiled import Snapshot
-from services.fees.contract import QuoteRequest, Text
+from services.fees.contract import Channel, QuoteRequest, Text
 from services.fees.places import Commune
 from services.fees.rules import Tariff
 from services.fees.simulation.dossiers import AGENCY, Combination, Dossiers
 from services.fees.simulation.terms import Generated
 from services.fees.tariffs import Procedure
-
-CHANNELS = ("online", "counter")
 
 
 class _Read(BaseModel):
@@ -56,6 +55,7 @@ class Volumes(_Read):
     weights_source: str
     quantities: Mapping[str, tuple[int, ...]]
     facts: Mapping[str, tuple[int, ...]]
+    default_facts: tuple[int, ...]
 
 
 @lru_cache(maxsize=1)
@@ -65,35 +65,62 @@ def volumes() -> Volumes:
     return Volumes.model_validate(yaml.safe_load(text))
 
 
-def generate(terms: Generated, tariff: Tariff) -> Dossiers:
-    """Draw the year. Places stand for the communes that the law treats alike; only what has a tariff is drawn.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Filings of one sort in one place, not yet made: most sorts are so rare that none is drawn."""
 
-    Raises ValueError when the catalogue cannot price anything in the province that was asked for.
+    procedure: Procedure
+    case: str | None
+    place: Commune
+    channel: Channel
+    groups: tuple[str, ...]
+    quantities: dict[str, int]
+    facts: dict[str, Any]
+
+
+def generate(terms: Generated, tariff: Tariff) -> Dossiers:
+    """Draw the year. One commune stands for all of its province, former province and kind of former district.
+
+    Only what has a tariff all year is drawn. Raises ValueError when the catalogue prices nothing where it was asked.
     """
-    found = volumes()
-    combinations: list[Combination] = []
-    weights: list[float] = []
-    left_out = 0
-    snapshot = Snapshot(tariff)
-    places = _places(tariff, terms.province)
-    for procedure in tariff.catalogue.procedures:
-        weight = found.weights.get(procedure.slug, found.default_weight)
-        for case, (place, communes) in product(procedure.cases or [None], places):
-            made = _combinations(tariff, procedure, case, place, terms.year, found)
-            if not _priceable(snapshot, made[0][0], terms.year):
-                left_out += 1
-                continue
-            for combination, share in made:
-                combinations.append(combination)
-                weights.append(weight / max(1, len(procedure.cases)) * communes * share)
-    if not combinations:
+    kinds, weights, left_out = _kinds(terms, tariff)
+    if not kinds:
         raise ValueError(f"the catalogue prices nothing in province {terms.province}")
     draws = np.random.default_rng(terms.seed)
-    chances = np.array(weights) / sum(weights)
-    drawn = draws.choice(len(combinations), size=terms.count, p=chances).astype(np.int32)
+    shares = np.array(weights)
+    drawn = draws.choice(len(kinds), size=terms.count, p=shares / shares.sum())
+    used, combination = np.unique(drawn, return_inverse=True)
     days = np.array(_working_days(terms.year), dtype=np.int32)
     day = days[draws.integers(0, len(days), size=terms.count)]
-    return Dossiers(tuple(combinations), drawn, day, _assumptions(terms, found, left_out, tariff))
+    made = tuple(_combination(tariff, kinds[number], terms.year) for number in used.tolist())
+    return Dossiers(made, combination.astype(np.int32), day, _assumptions(terms, volumes(), left_out, tariff))
+
+
+def _kinds(terms: Generated, tariff: Tariff) -> tuple[list[_Kind], list[float], int]:
+    found, snapshot = volumes(), Snapshot(tariff)
+    kinds: list[_Kind] = []
+    weights: list[float] = []
+    left_out = 0
+    places = _places(tariff, terms.province)
+    for procedure in tariff.catalogue.procedures:
+        weight = found.weights.get(procedure.slug, found.default_weight) / max(1, len(procedure.cases))
+        for case in procedure.cases or [None]:
+            measures = _measures(procedure, case, found)
+            outline = snapshot.outline(procedure, case)
+            known: dict[Hashable, bool] = {}
+            for place, communes in places:
+                alike = (outline.place(place), place.old_district_name.partition(" ")[0] if outline.zoned else "")
+                if alike not in known:
+                    one = _Kind(procedure, case, place, "counter", (), *measures[0])
+                    known[alike] = _priceable(snapshot, _combination(tariff, one, terms.year), terms.year)
+                if not known[alike]:
+                    left_out += 1
+                    continue
+                for (channel, online), (groups, people) in product(_channels(procedure, found), _people(tariff, found)):
+                    share = weight * communes * online * people / len(measures)
+                    kinds += [_Kind(procedure, case, place, channel, groups, *measure) for measure in measures]
+                    weights += [share] * len(measures)
+    return kinds, weights, left_out
 
 
 def _priceable(snapshot: Snapshot, combination: Combination, year: int) -> bool:
@@ -116,53 +143,55 @@ def _places(tariff: Tariff, province: str | None) -> list[tuple[Commune, int]]:
     return [(communes[0], len(communes)) for communes in alike.values()]
 
 
-def _combinations(
-    tariff: Tariff, procedure: Procedure, case: str | None, place: Commune, year: int, found: Volumes
-) -> list[tuple[Combination, float]]:
+def _combination(tariff: Tariff, kind: _Kind, year: int) -> Combination:
+    """The filing itself. Every value is the catalogue's own, so nothing is left to be checked."""
+    request = QuoteRequest.model_construct(
+        procedure=kind.procedure.slug,
+        case=kind.case,
+        filed_on=date(year, 1, 1),
+        channel=kind.channel,
+        province=kind.place.province,
+        commune=kind.place.code,
+        agency=AGENCY,
+        applicant_groups=kind.groups,
+        quantities=kind.quantities,
+        facts=kind.facts,
+    )
+    implied = frozenset(one for group in kind.groups for one in tariff.vocabulary.implied[group])
+    counted = _counted(kind.procedure, kind.quantities)
+    return Combination(
+        request, Circumstances(request, kind.procedure, kind.case, kind.place, kind.place, implied, counted, kind.facts)
+    )
+
+
+def _channels(procedure: Procedure, found: Volumes) -> tuple[tuple[Channel, float], ...]:
     by_council = any(item.set_by == "council" for item in procedure.items)
     online = found.online.council_basis_points if by_council else found.online.ministry_basis_points
+    return ("online", online / 10_000), ("counter", 1 - online / 10_000)
+
+
+def _people(tariff: Tariff, found: Volumes) -> list[tuple[tuple[str, ...], float]]:
     known = _known(tariff, found)
-    people: list[tuple[tuple[str, ...], int]] = [((), 10_000 - sum(g.basis_points for g in known))]
-    people += [((g.group,), g.basis_points) for g in known]
-    measures = list(_measures(procedure, case, found))
-    made: list[tuple[Combination, float]] = []
-    for (channel, chance), (groups, part), (quantities, facts) in product(
-        ((CHANNELS[0], online), (CHANNELS[1], 10_000 - online)), people, measures
-    ):
-        request = QuoteRequest(
-            procedure=procedure.slug,
-            case=case,
-            filed_on=date(year, 1, 1),
-            channel=channel,
-            province=place.province,
-            commune=place.code,
-            agency=AGENCY,
-            applicant_groups=groups,
-            quantities=quantities,
-            facts=facts,
-        )
-        implied = frozenset(one for group in groups for one in tariff.vocabulary.implied[group])
-        circumstances = Circumstances(
-            request, procedure, case, place, place, implied, _counted(procedure, quantities), facts
-        )
-        made.append((Combination(request, circumstances), chance * part / 10_000**2 / len(measures)))
-    return made
+    nobody = 1 - sum(group.basis_points for group in known) / 10_000
+    return [((), nobody), *(((group.group,), group.basis_points / 10_000) for group in known)]
 
 
 def _known(tariff: Tariff, found: Volumes) -> list[_Group]:
     return [group for group in found.groups if group.group in tariff.vocabulary.groups]
 
 
-def _measures(
-    procedure: Procedure, case: str | None, found: Volumes
-) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-    quantities = [(q.name, found.quantities.get(q.name, (1,))) for q in procedure.quantities]
-    facts = [(name, found.facts.get(name, (0,))) for name in facts_of(procedure, case)]
-    for chosen in product(*(values for _, values in quantities), *(values for _, values in facts)):
-        yield (
-            dict(zip((name for name, _ in quantities), chosen, strict=False)),
-            dict(zip((name for name, _ in facts), chosen[len(quantities) :], strict=True)),
+def _measures(procedure: Procedure, case: str | None, found: Volumes) -> list[tuple[dict[str, int], dict[str, Any]]]:
+    """Counts and figures of a filing, the first of each with the first of the others, and so on."""
+    quantities = {q.name: found.quantities.get(q.name, (q.default or 1,)) for q in procedure.quantities}
+    facts = {name: found.facts.get(name, found.default_facts) for name in facts_of(procedure, case)}
+    sizes = [len(values) for values in (*quantities.values(), *facts.values())]
+    return [
+        (
+            {name: values[n % len(values)] for name, values in quantities.items()},
+            {name: values[n % len(values)] for name, values in facts.items()},
         )
+        for n in range(max(sizes, default=1))
+    ]
 
 
 def _counted(procedure: Procedure, quantities: Mapping[str, int]) -> dict[str, int]:

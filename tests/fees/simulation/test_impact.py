@@ -20,7 +20,8 @@ from services.fees.simulation.pricing import Cells, Disagreement, Prices, price_
 from services.fees.simulation.terms import DraftTerms, Generated
 from services.fees.tariffs import Catalogue
 
-HEADER = ",".join(COLUMNS)
+NAMES = (*COLUMNS, "copies")
+HEADER = ",".join(NAMES)
 WAIVER = """
 adjustments:
   - id: draft-zero
@@ -65,7 +66,7 @@ def quiet(*_: Any) -> None:
 
 def row(day: str, channel: str = "online", commune: str = "20194", procedure: str = "passport", **more: str) -> str:
     values = {"filed_on": day, "procedure": procedure, "case": "first_issue", "channel": channel, "commune": commune}
-    return ",".join(({**values, **more}).get(name, "") for name in COLUMNS)
+    return ",".join(({**values, **more}).get(name, "") for name in NAMES)
 
 
 def dossiers_of(tmp_path: Path, tariff: Tariff, *rows: str) -> Dossiers:
