@@ -128,6 +128,20 @@ async def test_a_motorcycle_asks_for_its_value(client: httpx.AsyncClient) -> Non
     assert "2.000.000 ₫" in await _page(client, "/try", **filed, vehicle_value_dong="40.000.000")
 
 
+async def test_a_land_transfer_asks_for_the_value_of_the_land(client: httpx.AsyncClient) -> None:
+    filed = FILED | {"procedure": "land-transfer", "case": "", "return_result": ""}
+
+    assert "thiếu số liệu này" in await _page(client, "/try", **filed)
+    assert "3.000.000 ₫" in await _page(client, "/try", **filed, property_value_dong="2.000.000.000")
+
+
+async def test_a_package_asks_for_its_months(client: httpx.AsyncClient) -> None:
+    filed = FILED | {"procedure": "business-information", "case": "package", "return_result": ""}
+
+    assert "gói này từ 125 bản trở lên" in await _page(client, "/try", **filed)
+    assert "9.000.000 ₫" in await _page(client, "/try", **filed, copies="125", months="2")
+
+
 @pytest.mark.parametrize(
     "path", ["/try?procedure=%00&province=01&go=1", "/try?procedure=passport&province=%00", "/try?go=1"]
 )
