@@ -84,6 +84,7 @@ class Tariff:
         self.vocabulary = Vocabulary(catalogue, self.places)
         self.instruments: Mapping[str, Instrument] = {i.id: i for i in catalogue.instruments}
         self._prepared: dict[str, RulePlan] = {}
+        self._named = _by_name(catalogue.adjustments)
         self.plans = {p.slug: tuple(self._plan(p, item) for item in p.items) for p in catalogue.procedures}
         self.legs: dict[Leg, tuple[RulePlan, ...]] = {"send": self._leg("send"), "return": self._leg("return")}
         uses = [(use, agreement) for agreement in catalogue.agreements for use in agreement.applies]
@@ -99,9 +100,9 @@ class Tariff:
 
     def _plan(self, procedure: Procedure, item: FeeItem) -> ItemPlan:
         rates = sorted(item.rates, key=lambda rate: -SCOPE_ORDER[rate.scope.level])
-        return ItemPlan(
-            item, tuple(rates), self._rules(a for a in self.catalogue.adjustments if about(a, procedure, item))
-        )
+        names = (item.id, procedure.slug, item.category, item.set_by)
+        named = (a for key in zip(_NAMED, names, strict=True) for a in self._named.get(key, ()))
+        return ItemPlan(item, tuple(rates), self._rules(a for a in named if about(a, procedure, item)))
 
     def _leg(self, leg: Leg) -> tuple[RulePlan, ...]:
         about = (a for a in self.catalogue.adjustments if "postage" in a.targets.kinds and a.targets.leg in (None, leg))
@@ -128,6 +129,21 @@ class Tariff:
         }
         law = self.law(rule)
         return {name: sentences.not_applied(rule, law, why) for name, why in reasons.items() if why is not None}
+
+
+_NAMED = ("items", "procedures", "categories", "set_by")
+
+
+def _by_name(adjustments: Iterable[Adjustment]) -> dict[tuple[str, str], list[Adjustment]]:
+    """Adjustments under the first thing they name, so that thousands of them are not asked about every fee item."""
+    found: dict[tuple[str, str], list[Adjustment]] = {}
+    for adjustment in adjustments:
+        targets = adjustment.targets
+        lists = (targets.items, targets.procedures, targets.categories, (targets.set_by,) if targets.set_by else ())
+        kind, names = next(((kind, names) for kind, names in zip(_NAMED, lists, strict=True) if names), ("", ()))
+        for name in set(names):
+            found.setdefault((kind, name), []).append(adjustment)
+    return found
 
 
 def assess(tariff: Tariff, request: QuoteRequest) -> Assessment:
