@@ -43,6 +43,23 @@ def amount_of(rate: Rate, facts: Circumstances, zone: ZoneEntry | None) -> Amoun
     return _zoned(rate, zone, facts)
 
 
+def amounts_in(rate: Rate) -> set[int]:
+    """The amounts a rate may start from, in đồng: for lists. Empty when it is a share of a value."""
+    if isinstance(rate, Fixed | Package):
+        return {rate.amount_dong}
+    if isinstance(rate, NoFee):
+        return {0}
+    if isinstance(rate, PerCopy):
+        return set() if rate.included else {rate.amount_dong}
+    if isinstance(rate, PerPage):
+        return {step.amount_dong for step in rate.steps}
+    if isinstance(rate, ByApplicant):
+        return {rate.person_dong, rate.business_dong}
+    if isinstance(rate, Zoned):
+        return {band.amount_dong for zone in rate.zones for band in zone.bands}
+    return set()
+
+
 def _copies(rate: PerCopy, copies: int) -> Amount:
     counted = copies - rate.included
     if counted <= 0:

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.errors import NotFound
 from services.fees import sentences
+from services.fees.amounts import amounts_in
 from services.fees.circumstances import facts_of
 from services.fees.contract import (
     LineExplanation,
@@ -24,7 +25,7 @@ from services.fees.contract import (
 )
 from services.fees.models import QuoteRow
 from services.fees.rules import Tariff
-from services.fees.tariffs import Adjustment, FeeItem, Legal, Procedure, Rate, Scope, Zoned
+from services.fees.tariffs import Adjustment, FeeItem, Legal, Percentage, Procedure, Rate, Scope
 
 
 async def quote_by_id(session: AsyncSession, identity: str) -> Quote:
@@ -238,17 +239,12 @@ def days_of_change(tariff: Tariff) -> tuple[date, ...]:
 
 def amounts_on(procedure: Procedure, on: date) -> list[int]:
     """The distinct full amounts a procedure may start from on a day, smallest first; for lists."""
-    found: set[int] = set()
-    for _, rate in rates_of(procedure, on):
-        if isinstance(rate, Zoned):
-            found |= {band.amount_dong for zone in rate.zones for band in zone.bands}
-        elif rate.shape == "fixed" or (rate.shape == "per_copy" and not rate.included):
-            found.add(rate.amount_dong)
-        elif rate.shape == "per_page":
-            found |= {step.amount_dong for step in rate.steps}
-        elif rate.shape == "none":
-            found.add(0)
-    return sorted(found)
+    return sorted({amount for _, rate in rates_of(procedure, on) for amount in amounts_in(rate)})
+
+
+def shares_on(procedure: Procedure, on: date) -> list[Text]:
+    """The rates of a day that are a share of a value, in words; lists show them where there is no amount."""
+    return [sentences.description(rate) for _, rate in rates_of(procedure, on) if isinstance(rate, Percentage)]
 
 
 def place_in_words(tariff: Tariff, scope: Scope) -> Text:

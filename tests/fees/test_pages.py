@@ -153,3 +153,13 @@ async def test_own_stylesheet_is_served(client: httpx.AsyncClient) -> None:
     answer = await client.get("/static/fees/fees.css")
 
     assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/css")
+
+
+async def test_the_list_shows_every_shape_of_a_tariff(client: httpx.AsyncClient) -> None:
+    land = await _page(client, "/catalogue", q="land-certificate", on="2026-01-05")
+    share = await _page(client, "/catalogue", q="vehicle-registration-fee", on="2026-01-05")
+    both = await _page(client, "/catalogue", q="land-transfer", on="2026-01-05")
+
+    assert [amount in land for amount in ("25.000 ₫", "500.000 ₫")] == [True, True]
+    assert "2% giá trị" in share
+    assert [amount in both for amount in ("28.000 ₫", "30.000 ₫")] == [True, True]

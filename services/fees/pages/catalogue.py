@@ -108,7 +108,12 @@ async def catalogue(
     fields = sorted({(p.field.vi, getattr(p.field, lang)) for p in tariff.catalogue.procedures})
     found = queries.procedures_matching(tariff, q, field)
     rows = [
-        {"procedure": p, "amounts": queries.amounts_on(p, day), "verified": queries.summary_of(p).verified}
+        {
+            "procedure": p,
+            "amounts": queries.amounts_on(p, day),
+            "shares": queries.shares_on(p, day),
+            "verified": queries.summary_of(p).verified,
+        }
         for p in sorted(found, key=lambda p: (queries.folded(p.field.vi), p.title.vi))
     ]
     return _pages(request).render(
