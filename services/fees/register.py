@@ -40,7 +40,8 @@ async def publications_before(session: AsyncSession, before: int | None, limit: 
     """Publications, the newest first, below a number."""
     wanted = select(Publication).order_by(col(Publication.number).desc()).limit(limit)
     if before is not None:
-        wanted = wanted.where(col(Publication.number) < before)
+        # A cursor is made by callers too: a number beyond the column's range means beyond every publication.
+        wanted = wanted.where(col(Publication.number) < max(0, min(before, 2**31 - 1)))
     return (await session.exec(wanted)).all()
 
 

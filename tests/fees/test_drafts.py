@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from kit.ids import new_id
+from kit.pagination import encode_cursor
 from services.fees.app import create_app
 from services.fees.contract import (
     DraftCheck,
@@ -365,6 +366,14 @@ async def test_taking_a_document_out_brings_the_earlier_state_back_under_a_new_n
     assert out.publication == 3
     assert versions[0] == versions[2] != versions[1]
     assert (quote.publication, quote.citizen_dong) == (3, 200_000)
+
+
+async def test_a_cursor_beyond_every_number_is_harmless(desk: Desk) -> None:
+    answers = [
+        await desk.call("GET", f"/v1/versions?cursor={encode_cursor(number)}", "lan") for number in (10**30, -(10**30))
+    ]
+
+    assert [(answer.status_code, len(answer.json()["items"])) for answer in answers] == [(200, 1), (200, 0)]
 
 
 # --- processes and restarts ------------------------------------------------------------------------
