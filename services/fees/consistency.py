@@ -77,6 +77,7 @@ def _repeated_names(catalogue: Catalogue, doubts: Doubts) -> Faults:
         "agreement": [(a.id, a) for a in catalogue.agreements],
         "group": [(g.slug, g) for g in catalogue.groups],
         "instrument": [(i.id, i) for i in catalogue.instruments],
+        "instrument number": [(i.number, i) for i in catalogue.instruments],
         "source": [(s.id, s) for s in catalogue.sources],
     }
     for noun, named in lists.items():
@@ -103,6 +104,7 @@ _NOUNS = {
     "agreement": "bảng cước",
     "group": "nhóm đối tượng",
     "instrument": "văn bản",
+    "instrument number": "số, ký hiệu văn bản",
     "source": "nguồn",
     "case": "trường hợp",
     "category": "loại khoản thu",
@@ -281,6 +283,22 @@ def _contradicting_places(catalogue: Catalogue, doubts: Doubts) -> Faults:
                     f"đã có bảng cước khác cho {use.scope} trong những ngày này: {theirs.where}; hãy kết thúc một bảng",
                     f"another postal agreement is used for {use.scope} on these days: {theirs.where}; end one of them",
                 )
+    everywhere = [entry for entry in catalogue.zones if entry.old_district_kind is None]
+    yield from _gaps_of_the_country(everywhere, doubts)
+    yield from _gaps_of_the_country(uses, doubts)
+
+
+def _gaps_of_the_country(entries: Sequence[Legal], doubts: Doubts) -> Faults:
+    """What holds for the rest of the country must hold every day from its first to its last."""
+    country = sorted((e for e in entries if e.scope.level == "country"), key=lambda entry: entry.valid_from)
+    for earlier, later in pairwise(country):
+        expected = earlier.valid_to + timedelta(days=1) if earlier.valid_to is not None else later.valid_from
+        if later.valid_from > expected and _file(later) not in doubts.incomplete:
+            yield at(
+                later.where,
+                f"cả nước không có mục nào từ {expected} đến trước ngày này; hãy lấp khoảng trống",
+                f"nothing holds for the country from {expected} until here; close the gap",
+            )
 
 
 def _pointless_entries(catalogue: Catalogue, doubts: Doubts) -> Faults:

@@ -228,6 +228,39 @@ def test_a_contradiction_is_refused_with_what_to_do(old: str, new: str, says: st
     assert any(says in fault.en and fault.file == DRAFT and fault.line >= 2 for fault in found), found
 
 
+def test_a_gap_in_the_zones_of_the_country_is_refused() -> None:
+    text = read_folder()["zones/vehicle.yaml"]
+    head, last = text.rsplit("  - zone: III\n", 1)
+    ended = last.replace("valid_to: null", "valid_to: 2025-12-31")
+    again = last.replace("valid_from: 2023-10-22", "valid_from: 2026-01-02")
+
+    found = check_documents({"zones/vehicle.yaml": f"{head}  - zone: III\n{ended}  - zone: III\n{again}"})
+
+    assert isinstance(found, list)
+    assert [fault.en for fault in found] == [
+        "nothing holds for the country from 2026-01-01 until here; close the gap",
+    ]
+
+
+def test_two_instruments_of_one_number_are_refused() -> None:
+    text = """
+instruments:
+  - id: the-same-again
+    number: "25/2021/TT-BTC"
+    name: {vi: "Thông tư", en: "Circular"}
+    issued_on: null
+    source: MEM
+    verified: false
+"""
+
+    found = check_documents({"instruments/again.yaml": text})
+
+    assert isinstance(found, list)
+    (fault,) = found
+    assert (fault.file, fault.line) == ("instruments/again.yaml", 3)
+    assert "25/2021/TT-BTC" in fault.vi
+
+
 def test_a_case_without_a_fee_item_is_a_gap() -> None:
     text = read_folder()["procedures/passport.yaml"].replace(
         "cases:\n", "cases:\n  lost_abroad: {vi: Mất ở nước ngoài, en: Lost abroad}\n", 1
