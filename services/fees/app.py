@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from kit.app import Process, background, create_service
 from kit.web import NavItem, Site
-from services.fees.api import bulk, drafts, procedures, quotes, versions
+from services.fees.api import bulk, drafts, preview, procedures, quotes, versions
 from services.fees.law import Law, PublishedLaw
 from services.fees.models import outbox
 from services.fees.pages import catalogue as catalogue_pages
@@ -38,7 +38,7 @@ SITE = Site(
         NavItem("/instruments", "Văn bản", "Instruments"),
         NavItem("/versions", "Lần công bố", "Publications"),
         NavItem("/drafts", "Dự thảo", "Drafts", scope="fees:draft fees:approve"),
-        NavItem("/simulations", "Mô phỏng", "Simulation", scope="fees:read"),
+        NavItem("/simulations", "Mô phỏng", "Simulation", scope="fees:draft fees:approve"),
     ),
 )
 
@@ -54,6 +54,7 @@ def create_app(settings: FeesSettings | None = None) -> FastAPI:
         description="What is owed for an administrative procedure, by whom, and the law that says so.",
         routers=(
             bulk.router,
+            preview.router,
             quotes.router,
             procedures.router,
             versions.router,
@@ -73,6 +74,7 @@ def create_app(settings: FeesSettings | None = None) -> FastAPI:
         },
     )
     app = create_service(process, chosen, outbox=outbox, site=SITE)
+    app.add_middleware(preview.ShortWay, service=app)
     app.state.shipped = tariff
     app.state.shipped_documents = documents
     app.state.tariff = tariff

@@ -477,3 +477,16 @@ class TariffPage(Record):
     publication: int
     items: tuple[ProcedureTariff, ...]
     next_cursor: str | None = None
+
+
+class QuotePreview(Record):
+    """What a filing would cost: a quote without an id, not stored, that binds nobody."""
+
+    catalogue_version: str
+    publication: int
+    procedure: str
+    inputs_hash: str
+    total_dong: Dong
+    citizen_dong: Dong
+    budget_dong: Dong
+    lines: tuple[QuoteLine, ...]
