@@ -310,11 +310,13 @@ async def test_in_the_browser_a_new_provincial_rule_goes_from_draft_to_the_next_
         barriers += await _barriers(officer)
         await officer.fill("textarea[name=text]", text)
         await officer.click("text=Lưu và kiểm tra")
-        await officer.click("button[value=submitted]")
+        await officer.wait_for_selector("button[value=submitted]")
+        await officer.fill("#f-title", "Hỗ trợ hộ chiếu Lâm Đồng")
+        await officer.click("button[value=submitted]")  # at once: what was typed must be kept first
         await officer.wait_for_selector("text=Đang chờ người thứ hai")
 
         await approver.goto("/drafts?status=submitted")
-        await approver.click("text=Hỗ trợ hộ chiếu")
+        await approver.click("text=Hỗ trợ hộ chiếu Lâm Đồng")
         barriers += await _barriers(approver)
         await approver.click("button[value=approved]")
         await approver.click("summary:has-text('Công bố')")

@@ -68,34 +68,52 @@
   const draft = document.getElementById("draft-form");
   if (draft) {
     const said = document.getElementById("autosaved");
-    let sending = false;
-    let again = false;
+    let dirty = false;
     let stopped = false;
-    const save = async () => {
-      if (stopped) return;
-      if (sending) { again = true; return; }
-      sending = true;
+    let work = null;
+    const send = async () => {
       const body = new URLSearchParams(new FormData(draft));
       body.set("add_path", "");
+      dirty = false;
       try {
         const answer = await fetch(draft.action.replace(/\/save$/, "/autosave"), { method: "POST", body });
         if (answer.ok) {
-          draft.elements.revision.value = (await answer.json()).revision;
-          for (const field of document.querySelectorAll("form input[name=revision]")) field.value = draft.elements.revision.value;
+          const { revision } = await answer.json();
+          for (const field of document.querySelectorAll("form input[name=revision]")) field.value = revision;
           said.textContent = said.dataset.saved + " " + new Date().toLocaleTimeString("vi-VN");
-        } else {
-          stopped = answer.status === 412;
-          said.textContent = said.dataset.failed;
+          return;
         }
-      } catch { said.textContent = said.dataset.failed; }
-      sending = false;
-      if (again) { again = false; save(); }
+        stopped = answer.status === 412;
+      } catch { /* The line may be down for a moment: the next change tries again. */ }
+      dirty = true;
+      said.textContent = said.dataset.failed;
     };
-    const soon = later(save, 2000);
+    const save = () => {
+      if (!stopped) work ??= send().finally(() => { work = null; });
+      return work;
+    };
+    const soon = later(() => { if (dirty && !work) save(); else if (dirty) soon(); }, 2000);
     draft.addEventListener("input", (event) => {
-      if (event.target.name === "text" || event.target.name === "title" || event.target.name === "reason") soon();
+      if (!["text", "title", "reason"].includes(event.target.name)) return;
+      dirty = true;
+      soon();
     });
-    draft.addEventListener("submit", () => { stopped = true; });
+
+    // A form that hands the draft on waits until what was typed is kept; the draft's own form carries it itself.
+    let leaving = false;
+    document.addEventListener("submit", (event) => {
+      const form = event.target;
+      const own = form === draft;
+      if (form.method !== "post" || (!work && (own || !dirty))) { leaving = true; return; }
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      (async () => {
+        await work;
+        if (!own && dirty) await save();
+        if (own || !dirty) form.requestSubmit(event.submitter);
+      })();
+    }, true);
+    addEventListener("beforeunload", (event) => { if (dirty && !leaving) event.preventDefault(); });
 
     // A fault leads to its line in the text itself.
     for (const link of document.querySelectorAll(".faults a[data-line]")) {
