@@ -1,4 +1,4 @@
-"""The same small law for three engines: three procedures, windows, an exemption, group rates, provincial 0 đồng, best-of.
+"""The same small law for three engines: windows, an exemption, group rates, provincial 0 đồng, the best of several.
 
 Passport 200,000 đ, online 90 % in 2024 and 2025. Driving licence 135,000 đ, online 115,000 đ in a window. Criminal
 record 200,000 đ and 5,000 đ a copy from the third; students 100,000 đ; online 170,000 đ, and 80,000 đ for students, in
@@ -88,7 +88,8 @@ def _procedure(slug: str, items: str, quantities: str = "") -> str:
 
 def _item(identity: str, rate: str) -> str:
     return (
-        f'  - {{id: {identity}, kind: charge, category: bench, set_by: ministry, label: {{vi: "{identity}", en: "{identity}"}}, '
+        f"  - {{id: {identity}, kind: charge, category: bench, set_by: ministry, "
+        f'label: {{vi: "{identity}", en: "{identity}"}}, '
         f"rates: [{{{rate}, {_ALWAYS}}}]}}\n"
     )
 
@@ -105,18 +106,58 @@ def documents() -> dict[str, str]:
     zero = ("2025-07-01", "2026-06-30")
     everything = "passport, driving-licence, criminal-record, criminal-record-copies"
     rules = (
-        _rule("passport-online", "rate", "passport", "channels: [online], pay_percent: 90,", ("2024-01-01", "2025-12-31"))
-        + _rule("licence-online", "rate", "driving-licence", "channels: [online], amount_dong: 115000,", ("2023-12-01", "2025-12-31"))
-        + _rule("record-online", "rate", "criminal-record", "channels: [online], amount_dong: 170000,", ("2025-04-24", "2025-12-31"))
-        + _rule("record-online-student", "rate", "criminal-record", "channels: [online], groups: [student], amount_dong: 80000,", ("2025-04-24", "2025-12-31"))
-        + _rule("record-student", "group_rate", "criminal-record", "groups: [student], amount_dong: 100000,", ("2020-01-01", "null"))
-        + _rule("record-poor", "exemption", "criminal-record, criminal-record-copies", "groups: [poor_household],", ("2020-01-01", "null"))
+        _rule(
+            "passport-online", "rate", "passport", "channels: [online], pay_percent: 90,", ("2024-01-01", "2025-12-31")
+        )
+        + _rule(
+            "licence-online",
+            "rate",
+            "driving-licence",
+            "channels: [online], amount_dong: 115000,",
+            ("2023-12-01", "2025-12-31"),
+        )
+        + _rule(
+            "record-online",
+            "rate",
+            "criminal-record",
+            "channels: [online], amount_dong: 170000,",
+            ("2025-04-24", "2025-12-31"),
+        )
+        + _rule(
+            "record-online-student",
+            "rate",
+            "criminal-record",
+            "channels: [online], groups: [student], amount_dong: 80000,",
+            ("2025-04-24", "2025-12-31"),
+        )
+        + _rule(
+            "record-student",
+            "group_rate",
+            "criminal-record",
+            "groups: [student], amount_dong: 100000,",
+            ("2020-01-01", "null"),
+        )
+        + _rule(
+            "record-poor",
+            "exemption",
+            "criminal-record, criminal-record-copies",
+            "groups: [poor_household],",
+            ("2020-01-01", "null"),
+        )
         + _rule("zero-01", "waiver", everything, "channels: [online],", zero, 'level: province, code: "01"')
-        + _rule("zero-79", "waiver", "driving-licence", "channels: [online],", ("2025-09-29", "null"), 'level: province, code: "79"')
+        + _rule(
+            "zero-79",
+            "waiver",
+            "driving-licence",
+            "channels: [online],",
+            ("2025-09-29", "null"),
+            'level: province, code: "79"',
+        )
     )
     copies = "quantities:\n  - {name: copies, default: 1}\n"
     return {
-        "instruments/bench.yaml": 'instruments:\n  - {id: bench-law, number: "BENCH", name: {vi: "Luật đo", en: "the bench law"}, '
+        "instruments/bench.yaml": "instruments:\n"
+        '  - {id: bench-law, number: "BENCH", name: {vi: "Luật đo", en: "the bench law"}, '
         'issued_on: null, source: "D", verified: false}\n',
         "procedures/passport.yaml": _procedure("passport", _item("passport", "shape: fixed, amount_dong: 200000")),
         "procedures/driving-licence.yaml": _procedure(

@@ -110,7 +110,9 @@ def main() -> int:
     show("bulk", found)
     reached = [
         judge("columns / OpenFisca, mixed days", ratios(found, "columns, mixed days", "OpenFisca, mixed days"), 100),
-        judge("columns mixed / OpenFisca one day", ratios(found, "columns, mixed days", "OpenFisca, one day for all"), 1.5),
+        judge(
+            "columns mixed / OpenFisca one day", ratios(found, "columns, mixed days", "OpenFisca, one day for all"), 1.5
+        ),
         judge("10 million in a second on one core", [n / MANY for n in found["columns, 10 million, mixed days"]], 1),
     ]
     print(f"  peak memory {peak_mib():.0f} MiB")

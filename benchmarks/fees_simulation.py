@@ -26,18 +26,25 @@ from services.fees.tariffs import Catalogue
 
 LAW = """\
 instruments:
-  - {id: bench-draft, number: "Dự thảo", name: {vi: "Dự thảo", en: "the draft"}, issued_on: null, source: "D", verified: false}
+  - {id: bench-draft, number: "Dự thảo", name: {vi: "Dự thảo", en: "the draft"}, issued_on: null, source: "D",
+     verified: false}
 adjustments:
 """
-ZERO = LAW + """\
-  - {id: bench-zero, kind: waiver, targets: {set_by: council}, channels: [online], valid_from: 2026-03-01, valid_to: null,
-     scope: {level: province, code: "48"}, instrument: bench-draft, article: "Điều 1", source: "D", verified: false}
+ZERO = (
+    LAW
+    + """\
+  - {id: bench-zero, kind: waiver, targets: {set_by: council}, channels: [online], valid_from: 2026-03-01,
+     valid_to: null, scope: {level: province, code: "48"}, instrument: bench-draft, article: "Điều 1", source: "D", verified: false}
 """
-HALF = LAW.replace("bench-draft", "bench-half") + """\
+)
+HALF = (
+    LAW.replace("bench-draft", "bench-half")
+    + """\
   - {id: bench-support, kind: support, targets: {set_by: ministry}, channels: [online], support_percent: 50,
      payer: "budget:48", valid_from: 2026-01-01, valid_to: null, scope: {level: province, code: "48"},
      instrument: bench-half, article: "Điều 2", source: "D", verified: false}
 """
+)
 
 
 def run(name: str, request: SimulationRequest, tariff: Tariff, documents: dict[str, str], file: Path | None) -> None:
@@ -61,7 +68,9 @@ def run(name: str, request: SimulationRequest, tariff: Tariff, documents: dict[s
     print(f"{result.dossiers_priced:,} priced over {result.cells:,} cells, {result.checked_by_engine} checked")
     for letter, impact in result.impacts.items():
         total = impact.total
-        print(f"      {letter}: lost {total.revenue_lost:,} đ, support {total.support:,} đ, {total.affected:,} affected")
+        print(
+            f"      {letter}: lost {total.revenue_lost:,} đ, support {total.support:,} đ, {total.affected:,} affected"
+        )
 
 
 def main() -> None:
@@ -89,7 +98,8 @@ def main() -> None:
         with file.open("w") as out:
             out.write(",".join((*COLUMNS, *names)) + "\n")
             out.writelines(
-                f"{days[day]},{texts[row]}\n" for row, day in zip(year.combination.tolist(), year.day.tolist(), strict=True)
+                f"{days[day]},{texts[row]}\n"
+                for row, day in zip(year.combination.tolist(), year.day.tolist(), strict=True)
             )
         size = file.stat().st_size / 1024**2
         request = SimulationRequest(file="0" * 64, draft_a=zero)

@@ -22,7 +22,10 @@ def rates(
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, list[float]]:
-    """Operations a second of each candidate, a figure a round. A candidate is a call and how many operations it does."""
+    """Operations a second of each candidate, a figure a round; a candidate is a call and how many operations it does.
+
+    Seconds are of this process's processor time, all threads, so that other work on the machine counts little.
+    """
     for work, _ in candidates.values():
         work()
     found: dict[str, list[float]] = {name: [] for name in candidates}
@@ -68,7 +71,10 @@ def peak_mib() -> float:
 
 def describe(*packages: str) -> None:
     """Print the machine and the versions that were measured."""
-    print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     for package in packages:
         try:
             print(f"  {package} {version(package)}")

@@ -35,7 +35,9 @@ _PARAMETERS: dict[str, dict[str, dict[str, int]]] = {
 
 
 def _input(name: str, kind: type) -> type[Variable]:
-    return type(name, (Variable,), {"value_type": kind, "entity": Filed, "definition_period": DateUnit.ETERNITY, "label": name})
+    return type(
+        name, (Variable,), {"value_type": kind, "entity": Filed, "definition_period": DateUnit.ETERNITY, "label": name}
+    )
 
 
 class Amount(Variable):
@@ -48,7 +50,11 @@ class Amount(Variable):
 
 
 def _amount(name: str, formula: Any) -> type[Variable]:  # noqa: ANN401
-    return type(name, (Variable,), {**{k: getattr(Amount, k) for k in ("value_type", "entity", "definition_period", "label")}, "formula": formula})
+    return type(
+        name,
+        (Variable,),
+        {**{k: getattr(Amount, k) for k in ("value_type", "entity", "definition_period", "label")}, "formula": formula},
+    )
 
 
 def _tariff(filing: Any, period: Any, parameters: Any) -> Any:  # noqa: ANN401
@@ -131,7 +137,14 @@ class System(TaxBenefitSystem):
 
     def __init__(self) -> None:
         super().__init__([Filed])
-        for name, kind in (("kind", int), ("online", bool), ("province", int), ("student", bool), ("poor", bool), ("copies", int)):
+        for name, kind in (
+            ("kind", int),
+            ("online", bool),
+            ("province", int),
+            ("student", bool),
+            ("poor", bool),
+            ("copies", int),
+        ):
             self.add_variable(_input(name, kind))
         for name, formula in RULES.items():
             self.add_variable(_amount(name, formula))
