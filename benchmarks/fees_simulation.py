@@ -34,7 +34,8 @@ ZERO = (
     LAW
     + """\
   - {id: bench-zero, kind: waiver, targets: {set_by: council}, channels: [online], valid_from: 2026-03-01,
-     valid_to: null, scope: {level: province, code: "48"}, instrument: bench-draft, article: "Điều 1", source: "D", verified: false}
+     valid_to: null, scope: {level: province, code: "48"}, instrument: bench-draft,
+     article: "Điều 1", source: "D", verified: false}
 """
 )
 HALF = (

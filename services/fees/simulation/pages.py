@@ -15,7 +15,7 @@ from kit.money import Language
 from kit.web import LOCAL_ZONE, FormDep, Pages, flash, language_of, see_other, signed_in
 from services.fees.contract import Text
 from services.fees.law import law_of
-from services.fees.simulation.api import SCOPES, begin, csv_of, runs_of, xlsx_of
+from services.fees.simulation.api import begin, csv_of, runs_of, xlsx_of
 from services.fees.simulation.runs import run_by_id, runs_before, simulation_of
 from services.fees.simulation.terms import MAX_DOSSIERS, SimulationRequest, SimulationResult
 
@@ -23,7 +23,7 @@ PATH = "/simulations"
 router = APIRouter(
     prefix=PATH, route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse
 )
-Officer = Annotated[Principal, Depends(signed_in(*SCOPES))]
+Officer = Annotated[Principal, Depends(signed_in("fees:draft", "fees:approve"))]
 RunId = Annotated[str, Path(max_length=64)]
 _FORM: dict[str, Any] = {"x-idempotency": "none"}
 _SHOWN = 30
@@ -150,8 +150,11 @@ def _plots(result: SimulationResult, lang: Language) -> dict[str, Any]:
 
 
 async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(_PIECE):
-        yield piece
+    try:
+        while piece := await file.read(_PIECE):
+            yield piece
+    finally:
+        await file.close()
 
 
 async def _render_form(
