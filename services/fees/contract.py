@@ -231,8 +231,10 @@ DocumentPath = Annotated[
 """Path of a document inside the catalogue: `procedures/passport.yaml`, `adjustments/hai-phong-2027.yaml`."""
 
 DocumentText = Annotated[str, StringConstraints(max_length=256 * 1024, pattern=r"^[^\x00]*$")]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=_LINES)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_ONE_LINE)]
 Revision = Annotated[int, Field(strict=True, ge=1, lt=2**31)]
 Documents = Annotated[dict[DocumentPath, DocumentText | None], Field(max_length=12)]
 """Whole documents by path; null takes the document out of the law. A second person has to read them all."""

@@ -228,6 +228,13 @@ async def test_documents_that_cannot_be_law_are_refused(desk: Desk, documents: d
     assert (answer.status_code, page.items) == (422, ())
 
 
+@pytest.mark.parametrize("changes", [{"title": "hai\ndòng"}, {"title": " "}, {"reason": "\x85"}, {"title": "x" * 201}])
+async def test_a_title_that_cannot_be_read_is_refused(desk: Desk, changes: dict[str, str]) -> None:
+    answer = await desk.call("POST", "/v1/drafts", "lan", DRAFT | changes)
+
+    assert answer.status_code == 422
+
+
 async def test_saving_a_stale_revision_is_refused_and_saving_the_same_changes_nothing(desk: Desk) -> None:
     draft = await desk.draft()
     change = {**DRAFT, "title": "Tên mới", "revision": 1}
