@@ -167,33 +167,29 @@ OVERLAP = SUPPORT + SUPPORT.partition("adjustments:\n")[2].replace("lam-dong-zer
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nadjustments: [*b, *b]\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "field", "says"),
-    [
-        (OVERLAP, f"{PATH}:9", "end one of them"),
-        (SUPPORT.replace("support_percent: 100", "support_percent: 101"), f"{PATH}:12", "from 0 to 100"),
-        (SUPPORT.replace("instrument: nq-12-2026-ld", "instrument: nq-13"), f"{PATH}:9", "unknown instrument 'nq-13'"),
-        (SUPPORT.replace("valid_from: 2027-01-01", "valid_from: 20270101"), f"{PATH}:15", "YYYY-MM-DD"),
-        (BOMB, f"{PATH}:1", "anchors"),
-        ("adjustments: [", f"{PATH}:2", "check indentation"),
-    ],
-)
-async def test_a_faulty_draft_is_refused_with_file_and_line_and_nothing_moves(
-    desk: Desk, text: str, field: str, says: str
-) -> None:
-    draft = await desk.draft(documents={PATH: text})
-    answer = await desk.step(draft, "submit", "lan")
-    english = await desk.call(
-        "POST", f"/v1/drafts/{draft.id}/submit", "lan", {"revision": 1}, headers={"accept-language": "en"}
-    )
+FAULTY = [
+    (OVERLAP, f"{PATH}:9", "end one of them"),
+    (SUPPORT.replace("support_percent: 100", "support_percent: 101"), f"{PATH}:12", "from 0 to 100"),
+    (SUPPORT.replace("instrument: nq-12-2026-ld", "instrument: nq-13"), f"{PATH}:9", "unknown instrument 'nq-13'"),
+    (SUPPORT.replace("valid_from: 2027-01-01", "valid_from: 20270101"), f"{PATH}:15", "YYYY-MM-DD"),
+    (BOMB, f"{PATH}:1", "anchors"),
+    ("adjustments: [", f"{PATH}:2", "check indentation"),
+]
 
-    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/draft-faulty")
-    found = {error["field"]: error["message"] for error in english.json()["errors"]}
-    assert says in found[field], found
-    check = DraftCheck.model_validate((await desk.call("POST", f"/v1/drafts/{draft.id}/check", "lan")).json())
-    assert not check.ready
-    assert {f"{f.file}:{f.line}" for f in check.faults} == set(found)
-    assert await desk.read(draft) == draft
+
+async def test_a_faulty_draft_is_refused_with_file_and_line_and_nothing_moves(desk: Desk) -> None:
+    for text, field, says in FAULTY:
+        draft = await desk.draft(documents={PATH: text})
+        english = {"headers": {"accept-language": "en"}}
+        answer = await desk.call("POST", f"/v1/drafts/{draft.id}/submit", "lan", {"revision": 1}, **english)
+
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/draft-faulty")
+        found = {error["field"]: error["message"] for error in answer.json()["errors"]}
+        assert says in found[field], found
+        check = DraftCheck.model_validate((await desk.call("POST", f"/v1/drafts/{draft.id}/check", "lan")).json())
+        assert not check.ready
+        assert {f"{f.file}:{f.line}" for f in check.faults} == set(found)
+        assert await desk.read(draft) == draft
     assert await desk.publications() == [1]
 
 
@@ -211,28 +207,26 @@ async def test_a_draft_that_changes_nothing_is_refused(desk: Desk) -> None:
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize(
-    "documents",
-    [
+async def test_documents_that_cannot_be_law_are_refused(desk: Desk) -> None:
+    cannot: list[dict[str, str]] = [
         {"../outside.yaml": "x"},
         {"places/communes.csv": "x"},
         {"adjustments/x.yaml": "\x00"},
         {f"adjustments/n{n}.yaml": "" for n in range(13)},
         {"adjustments/x.yaml": "x" * (256 * 1024 + 1)},
-    ],
-)
-async def test_documents_that_cannot_be_law_are_refused(desk: Desk, documents: dict[str, str]) -> None:
-    answer = await desk.call("POST", "/v1/drafts", "lan", DRAFT | {"documents": documents})
-    page = DraftPage.model_validate((await desk.call("GET", "/v1/drafts", "lan")).json())
+    ]
+    for documents in cannot:
+        answer = await desk.call("POST", "/v1/drafts", "lan", DRAFT | {"documents": documents})
+        page = DraftPage.model_validate((await desk.call("GET", "/v1/drafts", "lan")).json())
 
-    assert (answer.status_code, page.items) == (422, ())
+        assert (answer.status_code, page.items) == (422, ()), next(iter(documents))
 
 
-@pytest.mark.parametrize("changes", [{"title": "hai\ndòng"}, {"title": " "}, {"reason": "\x85"}, {"title": "x" * 201}])
-async def test_a_title_that_cannot_be_read_is_refused(desk: Desk, changes: dict[str, str]) -> None:
-    answer = await desk.call("POST", "/v1/drafts", "lan", DRAFT | changes)
+async def test_a_title_that_cannot_be_read_is_refused(desk: Desk) -> None:
+    for changes in ({"title": "hai\ndòng"}, {"title": " "}, {"reason": "\x85"}, {"title": "x" * 201}):
+        answer = await desk.call("POST", "/v1/drafts", "lan", DRAFT | changes)
 
-    assert answer.status_code == 422
+        assert answer.status_code == 422, changes
 
 
 async def test_saving_a_stale_revision_is_refused_and_saving_the_same_changes_nothing(desk: Desk) -> None:
