@@ -39,6 +39,8 @@ __all__ = [
 SHIPPED = Path(__file__).parent / "catalogue"
 COMMUNES = "places/communes.csv"
 MAX_COMMUNES_BYTES = 2 * 1024 * 1024
+ENOUGH = 1_000
+"""Faults of one document after which its further entries are left unread: nobody corrects that line by line."""
 
 _WHOLE: Mapping[str, type[Node]] = {"procedures": Procedure, "postage": Agreement}
 """Folders whose files are one entry each."""
@@ -191,6 +193,8 @@ def _listed(document: Document) -> Iterator[Node]:
             document.refuse(line, f"{key}: hãy viết một danh sách", f"{key}: write a list")
         else:
             for index, entry in enumerate(entries):
+                if len(document.faults) > ENOUGH:
+                    return
                 yield from _validated(_LISTS[key], document, entry, (key, index))
 
 

@@ -37,6 +37,9 @@ def _plain_day(value: date) -> date:
 
 
 Day = Annotated[date, Field(strict=True), AfterValidator(_plain_day)]
+MOST = 500
+"""Entries of one list inside an entry: more is a mistake, and would only make a document slow to refuse."""
+
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Flag = Annotated[bool, Field(strict=True)]
 Words = Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
@@ -183,7 +186,7 @@ class PerPage(Legal):
     """Amounts a page that change at given pages, capped a copy, times the copies."""
 
     shape: Literal["per_page"]
-    steps: Annotated[tuple[PageStep, ...], Field(min_length=1)]
+    steps: Annotated[tuple[PageStep, ...], Field(min_length=1, max_length=MOST)]
     cap_dong: Dong | None = None
 
     @model_validator(mode="after")
@@ -205,7 +208,7 @@ class Band(Node):
 
 class ZoneRate(Node):
     zone: Zone
-    bands: Annotated[tuple[Band, ...], Field(min_length=1)]
+    bands: Annotated[tuple[Band, ...], Field(min_length=1, max_length=MOST)]
 
     @model_validator(mode="after")
     def _bands_ascend_to_the_end(self) -> Self:
@@ -292,7 +295,7 @@ class FeeItem(Node):
     cases: tuple[Slug, ...] = ()
     label: Text
     gaps_allowed: Flag = False
-    rates: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    rates: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=MOST)]
 
 
 class ProcedureCode(Node):
@@ -318,7 +321,7 @@ class Procedure(Node):
     field: Text
     cases: dict[Slug, Text] = {}
     quantities: tuple[Quantity, ...] = ()
-    items: Annotated[tuple[FeeItem, ...], Field(min_length=1)]
+    items: Annotated[tuple[FeeItem, ...], Field(min_length=1, max_length=MOST)]
 
 
 # --- adjustments ---------------------------------------------------------------------------------
@@ -442,7 +445,7 @@ class Bracket(ZonePrices):
 class WeightTable(Node):
     """Prices of one leg: brackets, then a price for each started `step_grams` above the last bracket."""
 
-    brackets: Annotated[tuple[Bracket, ...], Field(min_length=1)]
+    brackets: Annotated[tuple[Bracket, ...], Field(min_length=1, max_length=MOST)]
     step_grams: Annotated[int, Field(strict=True, ge=1)] | None = None
     step_prices: ZonePrices | None = None
 
@@ -500,7 +503,7 @@ class Agreement(Node):
     return_: Annotated[WeightTable, Field(alias="return")]
     two_way: tuple[TwoWay, ...] = ()
     collection: Collection | None = None
-    applies: Annotated[tuple[Legal, ...], Field(min_length=1)]
+    applies: Annotated[tuple[Legal, ...], Field(min_length=1, max_length=MOST)]
 
 
 # --- zones, groups, instruments ------------------------------------------------------------------

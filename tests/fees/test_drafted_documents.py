@@ -187,6 +187,16 @@ def test_a_hostile_or_broken_document_is_answered_with_a_sentence(text: str, lin
     assert all(fault.vi for fault in found)
 
 
+def test_a_list_without_end_is_refused_by_its_length() -> None:
+    text = read_folder()["procedures/international-driving-licence.yaml"]
+    head, rate = text.split("    rates:\n")
+
+    found = check_documents({"procedures/international-driving-licence.yaml": f"{head}    rates:\n{rate * 501}"})
+
+    assert isinstance(found, list)
+    assert any("rates: has more than 500 entries" in fault.en for fault in found)
+
+
 def test_a_flood_of_mistakes_is_counted_beyond_the_first_two_hundred() -> None:
     found = check_documents({DRAFT: "adjustments:\n" + "  - {}\n" * 5_000})
 
