@@ -19,8 +19,6 @@ class Dated(Protocol):
     @property
     def title(self) -> Text: ...
     @property
-    def text(self) -> Text: ...
-    @property
     def place(self) -> Text: ...
     @property
     def since(self) -> date: ...
@@ -32,14 +30,13 @@ class Dated(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One entry, in the coordinates of the drawing. `open_end`: it has no last day."""
+    """One entry, in the coordinates of the drawing. Without a last day it reaches the right edge."""
 
     label: Text
     state: str
     x: float
     width: float
     y: int
-    open_end: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,6 @@ def timeline_of(entries: Sequence[Dated], on: date) -> Timeline | None:
                 x=x,
                 width=max(3.0, round(x_of(end) - x, 1)),
                 y=_TOP + index * _ROW,
-                open_end=entry.until is None,
             )
         )
     every = max(1, (last.year - first.year) // 8)
