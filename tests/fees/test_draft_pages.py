@@ -105,6 +105,15 @@ async def test_drafts_need_a_sign_in_and_a_right(app: FastAPI, client: httpx.Asy
     assert (nobody.status_code, refused.status_code) == (303, 403)
 
 
+async def test_only_those_who_write_or_decide_find_drafts_in_the_navigation(app: FastAPI) -> None:
+    found = []
+    for who in (OFFICER, APPROVER, ("portal", "fees:read")):
+        async with desk_of(app, who) as desk:
+            found.append('<a href="/drafts"' in (await desk.get("/catalogue?q=passport")).text)
+
+    assert found == [True, True, False]
+
+
 async def test_an_empty_list_says_what_drafts_are_for_and_where_to_begin(app: FastAPI) -> None:
     async with desk_of(app, OFFICER) as officer, desk_of(app, APPROVER) as approver:
         mine, theirs = (await officer.get("/drafts")).text, (await approver.get("/drafts?lang=en")).text
