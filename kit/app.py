@@ -87,7 +87,10 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
     endpoint = text_of(settings.otlp_endpoint) if settings.otlp_endpoint else None
     app.state.tracer_provider = tracer_provider(process.name, endpoint)
     FastAPIInstrumentor.instrument_app(
-        app, tracer_provider=app.state.tracer_provider, excluded_urls="healthz,readyz,metrics"
+        app,
+        tracer_provider=app.state.tracer_provider,
+        excluded_urls="healthz,readyz,metrics",
+        exclude_spans=["receive", "send"],  # a span for each message of a body tells nobody anything
     )
     trace_calls(app.state.http, app.state.tracer_provider)
     return app

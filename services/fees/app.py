@@ -74,7 +74,7 @@ def create_app(settings: FeesSettings | None = None) -> FastAPI:
         },
     )
     app = create_service(process, chosen, outbox=outbox, site=SITE)
-    app.add_middleware(preview.ShortWay, service=app)
+    preview.add_short_way(app)
     app.state.shipped = tariff
     app.state.shipped_documents = documents
     app.state.tariff = tariff

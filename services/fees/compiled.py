@@ -225,6 +225,14 @@ class Snapshot:
         return _of_agency(shared, request.agency)
 
 
+def plain_facts(request: QuoteRequest) -> Hashable | None:
+    """Every fact of a filing without counts, figures and post, as one key; None for any other filing."""
+    values = request.__dict__
+    if values["postal"] is not _NO_POST or values["quantities"] or values["facts"]:
+        return None
+    return cast("Hashable", _exact(values))
+
+
 def snapshot_of(tariff: Tariff) -> Snapshot:
     """The snapshot of a compiled catalogue: made at the first question, the same one ever after.
 
