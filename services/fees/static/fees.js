@@ -104,7 +104,11 @@
     document.addEventListener("submit", (event) => {
       const form = event.target;
       const own = form === draft;
-      if (form.method !== "post" || (!work && (own || !dirty))) { leaving = true; return; }
+      if (form.method !== "post" || (!work && (own || !dirty))) {
+        // From here on the form speaks for itself: a save beside it would only race with it.
+        leaving = stopped = true;
+        return;
+      }
       event.preventDefault();
       event.stopImmediatePropagation();
       (async () => {
@@ -113,6 +117,7 @@
         if (own || !dirty) form.requestSubmit(event.submitter);
       })();
     }, true);
+    addEventListener("pageshow", (event) => { if (event.persisted) leaving = stopped = false; });
     addEventListener("beforeunload", (event) => { if (dirty && !leaving) event.preventDefault(); });
 
     // A fault leads to its line in the text itself.
