@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 export PORT_BASE RUN_DIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up clean test quick lint types format screenshots openapi lock
+.PHONY: help setup demo up clean test quick lint types format screenshots openapi lock bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,8 +57,25 @@ screenshots: setup ## Take the pictures of the documentation again (needs Chromi
 openapi: setup ## Write docs/api/*.json again
 	@$(PY) -m sandbox.openapi
 
+BENCH := .venv-bench
+BENCHMARKS ?= fees_quotes fees_scale fees_bulk fees_simulation fees_http
+$(BENCH)/.installed: requirements-bench.lock
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" $(BENCH) && \
+		uv pip install --quiet --python $(BENCH)/bin/python --require-hashes -r requirements-bench.lock; \
+	else \
+		$(PYTHON) -m venv $(BENCH) && \
+		$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock; \
+	fi
+	@touch $@
+
+bench: $(BENCH)/.installed ## Measure speed and memory beside other engines (BENCHMARKS="fees_quotes …" for some)
+	@missed=""; for name in $(BENCHMARKS); do \
+		echo; echo "== $$name"; $(BENCH)/bin/python -m benchmarks.$$name || missed="$$missed $$name"; \
+	done; test -z "$$missed" || echo "targets not reached:$$missed"
+
 lock: setup ## Resolve the requirements again, for every supported Python at once
-	@for extra in "" dev; do \
+	@for extra in "" dev bench; do \
 		$(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-annotate --custom-compile-command "make lock" \
 			$${extra:+--extra $$extra} -o requirements$${extra:+-$$extra}.lock; \

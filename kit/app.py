@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -53,6 +53,8 @@ class Process:
     probes: Sequence[Probe] = field(default_factory=tuple)
     form_targets: Sequence[str] = field(default_factory=tuple)
     """Other sites a form of ours may lead to, such as the gateway's pay page; browsers follow no form elsewhere."""
+    body_limits: Mapping[str, int] = field(default_factory=dict)
+    """Larger bodies that single paths take, in bytes; everything else takes the setting of the process."""
     resources: Sequence[Callable[[FastAPI], Any]] = field(default_factory=tuple)
     """Asynchronous context managers held open while the process lives, each given the app."""
 
@@ -79,13 +81,16 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
     _add_problem_handlers(app)
     _describe(app, process.routers)
     app.add_middleware(_SecurityHeaders, forms=" ".join([text_of(settings.issuer), *process.form_targets]))
-    app.add_middleware(_BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(_BodyLimit, limit=settings.max_body_bytes, by_path=process.body_limits)
     app.add_middleware(_RequestId)
     app.add_middleware(_measured, metrics=app.state.metrics)
     endpoint = text_of(settings.otlp_endpoint) if settings.otlp_endpoint else None
     app.state.tracer_provider = tracer_provider(process.name, endpoint)
     FastAPIInstrumentor.instrument_app(
-        app, tracer_provider=app.state.tracer_provider, excluded_urls="healthz,readyz,metrics"
+        app,
+        tracer_provider=app.state.tracer_provider,
+        excluded_urls="healthz,readyz,metrics",
+        exclude_spans=["receive", "send"],  # a span for each message of a body tells nobody anything
     )
     trace_calls(app.state.http, app.state.tracer_provider)
     return app
@@ -352,17 +357,19 @@ class _RequestId:
 class _BodyLimit:
     """Refuses a body over the limit with 413, whether its length was announced or not."""
 
-    def __init__(self, app: Any, *, limit: int) -> None:  # noqa: ANN401
+    def __init__(self, app: Any, *, limit: int, by_path: Mapping[str, int]) -> None:  # noqa: ANN401
         self._app = app
         self._limit = limit
+        self._by_path = by_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._by_path.get(scope["path"], self._limit)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._limit:
-            await problem_response(Request(cast("Any", scope)), self._refusal())(scope, receive, send)
+        if announced.isdigit() and int(announced) > limit:
+            await problem_response(Request(cast("Any", scope)), self._refusal(limit))(scope, receive, send)
             return
         seen = 0
 
@@ -370,14 +377,14 @@ class _BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise self._refusal()
+            if seen > limit:
+                raise self._refusal(limit)
             return message
 
         await self._app(scope, counted, send)
 
-    def _refusal(self) -> TooLarge:
-        size = f"{self._limit // 1024} KiB"
+    def _refusal(self, limit: int) -> TooLarge:
+        size = f"{limit // 1024} KiB"
         return TooLarge(
             f"Nội dung vượt quá {size}; hãy chia nhỏ rồi gửi lại.",
             f"The body is over {size}; split it and send again.",

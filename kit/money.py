@@ -65,7 +65,12 @@ def percent_of(amount: int, percent: int) -> int:
     No rounding rule is published for fee reductions; every published result is a whole thousand,
     where rounding does not act.
     """
-    return (amount * percent + 50) // 100
+    return basis_points_of(amount, percent * 100)
+
+
+def basis_points_of(amount: int, basis_points: int) -> int:
+    """`basis_points` hundredths of a per cent of `amount` đồng, rounded half up like every percentage."""
+    return (amount * basis_points + 5_000) // 10_000
 
 
 def format_dong(amount: int, language: Language = "vi") -> str:

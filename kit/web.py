@@ -32,7 +32,7 @@ _SESSION_SECONDS = 8 * 3600
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """One entry of a service's navigation; shown only to people who hold `scope`."""
+    """One entry of a service's navigation; shown only to people who hold one of the scopes in `scope`."""
 
     href: str
     vi: str
@@ -118,9 +118,13 @@ class Pages:
 
     def _nav(self, request: Request, person: Principal | None) -> list[dict[str, Any]]:
         path = request.url.path
-        held = [n for n in self.site.nav if n.scope is None or (person is not None and person.may(n.scope))]
+        held = [n for n in self.site.nav if n.scope is None or _may_any(person, n.scope)]
         best = max((n.href for n in held if path.startswith(n.href)), key=len, default=None)
         return [{"href": n.href, "vi": n.vi, "en": n.en, "active": n.href == best, "badge": None} for n in held]
+
+
+def _may_any(person: Principal | None, scopes: str) -> bool:
+    return person is not None and any(person.may(scope) for scope in scopes.split())
 
 
 def person_of(request: Request) -> Principal | None:

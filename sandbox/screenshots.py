@@ -58,11 +58,19 @@ async def shots_of(world: World) -> list[Shot]:
     shipments = (await world.read("postal", "/v1/shipments?limit=50"))["items"]
     shipment = next(s for s in shipments if s["status"] == "delivered")
     day = today()
+    draft = await _submitted_draft(world)
+    simulation = await _simulation(world)
     return [
         Shot("fees-catalogue", "fees", "/catalogue"),
         Shot("fees-procedure", "fees", "/catalogue/passport?on=2025-12-31"),
         Shot("fees-try", "fees", _TRY),
         Shot("fees-instruments", "fees", "/instruments"),
+        Shot("fees-drafts", "fees", "/drafts", "can-bo-phi"),
+        Shot("fees-draft-new", "fees", "/drafts/new", "can-bo-phi"),
+        Shot("fees-draft", "fees", f"/drafts/{draft}", "lanh-dao-phi"),
+        Shot("fees-versions", "fees", "/versions", "lanh-dao-phi"),
+        Shot("fees-simulation-new", "fees", "/simulations", "can-bo-phi"),
+        Shot("fees-simulation", "fees", f"/simulations/{simulation}", "can-bo-phi"),
         Shot("payment-desk", "payment", "/desk", "ke-toan-truong"),
         Shot("payment-payments", "payment", "/payments", "ke-toan"),
         Shot("payment-payment", "payment", f"/payments/{paid['id']}", "ke-toan"),
@@ -85,6 +93,77 @@ _TRY = (
     "/try?procedure=passport&case=first_issue&filed_on=2025-12-31&channel=online&province=01&commune=00070"
     "&agency=G01.02&return_result=on&go=1"
 )
+
+
+_SUPPORT = """\
+instruments:
+  - id: sandbox-resolution
+    number: "00/2026/NQ-HĐND"
+    name: {vi: "Nghị quyết giả định 00/2026/NQ-HĐND", en: "The imagined Resolution 00/2026/NQ-HĐND"}
+    issued_on: null
+    source: "D"
+    verified: false
+adjustments:
+  - id: sandbox-passport-support
+    kind: support
+    targets: {procedures: [passport]}
+    channels: [online]
+    support_percent: 50
+    payer: "budget:68"
+    valid_from: 2027-01-01
+    valid_to: 2027-12-31
+    scope: {level: province, code: "68"}
+    instrument: sandbox-resolution
+    article: "Điều 2"
+    source: "D"
+    verified: false
+"""
+
+
+async def _submitted_draft(world: World) -> str:
+    """A draft that waits for its second person. Returns its id."""
+    officer, url = world.door("can-bo-phi"), world.url("fees", "/v1/drafts")
+    documents = {"adjustments/sandbox-passport-support.yaml": _SUPPORT}
+    body = {
+        "title": "Hỗ trợ 50% lệ phí hộ chiếu năm 2027",
+        "reason": "Văn bản giả định để chụp ảnh",
+        "documents": documents,
+    }
+    draft = await officer.call("POST", url, body=body, key="screenshot-draft")
+    submitted = {"revision": draft["revision"]}
+    await officer.call("POST", f"{url}/{draft['id']}/submit", body=submitted, key="screenshot-submit")
+    return str(draft["id"])
+
+
+_ZERO = """\
+instruments:
+  - {id: sandbox-zero, number: "Dự thảo", name: {vi: "Dự thảo nghị quyết", en: "the draft resolution"}, issued_on: null,
+     source: "D", verified: false}
+adjustments:
+  - {id: sandbox-zero, kind: waiver, targets: {set_by: council}, channels: [online], valid_from: 2027-01-01,
+     valid_to: null, scope: {level: province, code: "48"}, instrument: sandbox-zero, article: "Điều 1", source: "D",
+     verified: false}
+"""
+_HALF = (
+    _ZERO.replace("sandbox-zero", "sandbox-half")
+    .replace("kind: waiver", "kind: support")
+    .replace("set_by: council}", 'set_by: ministry}, support_percent: 50, payer: "budget:48"')
+)
+
+
+async def _simulation(world: World) -> str:
+    """A 0 đồng resolution and a support of one province side by side, on a million dossiers."""
+    officer, url = world.door("can-bo-phi"), world.url("fees", "/v1/simulations")
+    body = {
+        "generated": {"year": 2027, "count": 1_000_000, "seed": 1, "province": "48"},
+        "draft_a": {"title": "0 đồng khi nộp trực tuyến", "yaml": _ZERO, "uptake_percent": 30},
+        "draft_b": {"title": "Hỗ trợ một nửa", "yaml": _HALF, "uptake_percent": 30, "budget_dong": 5_000_000_000},
+    }
+    run = await officer.call("POST", url, body=body, key="screenshot-simulation")
+    while run["status"] == "running":
+        await asyncio.sleep(1)
+        run = await officer.call("GET", f"{url}/{run['id']}")
+    return str(run["id"])
 
 
 async def sign_in(context: BrowserContext, plan: Plan, service: str, person: str) -> None:

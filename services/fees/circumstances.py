@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kit.errors import BadInput, FieldError
 from services.fees.contract import QuoteRequest
 from services.fees.places import Commune, Places
-from services.fees.tariffs import Catalogue, Group, Procedure, Zoned
+from services.fees.tariffs import Catalogue, Group, Procedure
 
 PROCEDURE_REF = re.compile(r"^(?P<code>[1-3]\.\d{6})(\.000\.00\.00)?(\.[HG]\d{2}(\.\d{2,3})*)?$")
 """National codes as they are written: bare, long and local (`2.000488.000.00.00.H55.02`), short (`1.000948.H38`)."""
@@ -71,11 +71,11 @@ def _closure(slug: str, groups: Mapping[str, Group]) -> frozenset[str]:
 def facts_of(procedure: Procedure, case: str | None = None) -> tuple[str, ...]:
     """Facts the tariff of a procedure may need, in all its cases or in one."""
     names = {
-        rate.banded_by
+        rate.fact
         for item in procedure.items
         if case is None or not item.cases or case in item.cases
         for rate in item.rates
-        if isinstance(rate, Zoned) and rate.banded_by is not None
+        if rate.fact is not None
     }
     return tuple(sorted(names))
 

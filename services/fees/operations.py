@@ -1,41 +1,52 @@
-"""Writes: a quote is worked out and kept; a catalogue that is new is published as a version."""
+"""Writes of quotes: a filing is priced under the newest published law, and the answer is kept for good."""
 
 import hashlib
 import json
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from kit.db import Sessions, now, transaction
+from kit.db import now
 from kit.ids import new_id
-from services.fees.contract import CataloguePublished, Quote, QuoteRequest
-from services.fees.models import CatalogueVersion, QuoteRow, outbox
-from services.fees.queries import quote_of
-from services.fees.rules import CITIZEN, Tariff, assess
-
-_PUBLISHING = 5_205_150_927_001
-"""Advisory lock: processes that start together publish one after the other."""
+from services.fees.comparison import quote_difference
+from services.fees.compiled import snapshot_of
+from services.fees.contract import Explanation, Quote, QuoteDifference, QuoteRequest, Requote
+from services.fees.law import Law, PublishedLaw
+from services.fees.models import QuoteRow
+from services.fees.queries import quote_by_id, quote_of, summary_in_words
+from services.fees.register import publication_by_number
+from services.fees.rules import CITIZEN
 
 
 async def create_quote(
-    session: AsyncSession, request: QuoteRequest, *, tariff: Tariff, actor: str, valid_days: int
+    session: AsyncSession,
+    request: QuoteRequest,
+    *,
+    law: PublishedLaw,
+    actor: str,
+    valid_days: int,
+    requote_of: str | None = None,
 ) -> Quote:
     """Price a filing and keep the answer for good. Raises NotQuotable; then nothing is kept."""
-    assessment = assess(tariff, request)
+    assessment = snapshot_of(law.tariff).assess(request)
     moment = now()
     total, citizen = assessment.total_dong, assessment.due_from(CITIZEN)
+    facts = inputs_hash(request, assessment.procedure.slug, assessment.case)
+    lines = [line.model_dump(mode="json") for line in assessment.lines]
     row = QuoteRow(
         id=new_id("quo"),
         created_at=moment,
         expires_at=moment + timedelta(days=valid_days),
-        inputs_hash=inputs_hash(request, assessment.procedure.slug, assessment.case),
-        catalogue_version=tariff.version,
+        inputs_hash=facts,
+        catalogue_version=law.version,
+        publication=law.number,
+        answer_hash=answer_hash(facts, law.version, lines),
+        requote_of=requote_of,
         procedure=assessment.procedure.slug,
         title=assessment.procedure.title.model_dump(),
         request=request.model_dump(mode="json"),
-        lines=[line.model_dump(mode="json") for line in assessment.lines],
+        lines=lines,
         total_dong=total,
         citizen_dong=citizen,
         budget_dong=total - citizen,
@@ -46,43 +57,66 @@ async def create_quote(
     return quote_of(row)
 
 
+async def requote(session: AsyncSession, identity: str, *, law: PublishedLaw, actor: str, valid_days: int) -> Requote:
+    """A new quote for the facts of an old one under the newest law. Raises NotFound, NotQuotable."""
+    old = await quote_by_id(session, identity)
+    new = await create_quote(session, old.request, law=law, actor=actor, valid_days=valid_days, requote_of=old.id)
+    return Requote(quote=new, difference=quote_difference(old, new))
+
+
+async def recomputed(session: AsyncSession, law: Law, identity: str) -> QuoteDifference:
+    """An old quote against what its own version of the law gives for its facts now. Keeps nothing. Raises NotFound."""
+    old = await quote_by_id(session, identity)
+    tariff = await law.under(session, old.catalogue_version)
+    assessment = snapshot_of(tariff).assess(old.request)
+    total, citizen = assessment.total_dong, assessment.due_from(CITIZEN)
+    again = old.model_copy(
+        update={
+            "lines": assessment.lines,
+            "total_dong": total,
+            "citizen_dong": citizen,
+            "budget_dong": total - citizen,
+        }
+    )
+    return quote_difference(old, again)
+
+
+async def explained(
+    session: AsyncSession, law: Law, request: QuoteRequest, *, publication: int | None = None
+) -> Explanation:
+    """What a filing would cost and why, under the newest publication or an earlier one. Keeps nothing."""
+    published = await law.current(session)
+    if publication is not None and publication != published.number:
+        row = await publication_by_number(session, publication)
+        published = PublishedLaw(row.number, row.version, await law.under(session, row.version))
+    assessment = snapshot_of(published.tariff).assess(request)
+    total, citizen = assessment.total_dong, assessment.due_from(CITIZEN)
+    title = assessment.procedure.title
+    return Explanation(
+        catalogue_version=published.version,
+        publication=published.number,
+        procedure=assessment.procedure.slug,
+        title=title,
+        summary=summary_in_words(title, request.filed_on, total=total, citizen=citizen),
+        lines=assessment.lines,
+        total_dong=total,
+        citizen_dong=citizen,
+        budget_dong=total - citizen,
+    )
+
+
 def inputs_hash(request: QuoteRequest, procedure: str, case: str | None) -> str:
     """SHA-256 of the facts that decide a quote; spellings of the same procedure and orders of groups are one."""
     facts = request.model_dump(mode="json") | {"procedure": procedure, "case": case}
     facts["applicant_groups"] = sorted(set(request.applicant_groups))
-    canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _hash_of(facts)
+
+
+def answer_hash(inputs: str, version: str, lines: list[dict[str, Any]]) -> str:
+    """SHA-256 of what was asked, the law it was answered under, and the answer."""
+    return _hash_of({"inputs_hash": inputs, "catalogue_version": version, "lines": lines})
+
+
+def _hash_of(value: object) -> str:
+    canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-async def publish(sessions: Sessions, tariff: Tariff, *, author: str) -> bool:
-    """Keep a catalogue as a version unless its hash is known. True when it is new; then it is announced."""
-    async with transaction(sessions) as session:
-        connection = await session.connection()
-        await connection.execute(text("select pg_advisory_xact_lock(:n)"), {"n": _PUBLISHING})
-        moment = now()
-        written = await connection.execute(
-            insert(CatalogueVersion)
-            .values(
-                version=tariff.version,
-                sha256=tariff.sha256,
-                content=json.loads(tariff.content),
-                published_at=moment,
-                author=author,
-            )
-            .on_conflict_do_nothing(index_elements=["version"])
-            .returning(CatalogueVersion.__table__.c.version)  # type: ignore[attr-defined]
-        )
-        if written.scalar_one_or_none() is None:
-            return False
-        identity = new_id("evt")
-        news = CataloguePublished(
-            event_id=identity, version=tariff.version, sha256=tariff.sha256, published_at=moment, author=author
-        )
-        await outbox.announce(
-            session,
-            "catalogue.published",
-            subject=tariff.version,
-            data=news.model_dump(mode="json"),
-            event_id=identity,
-        )
-        return True

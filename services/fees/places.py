@@ -45,10 +45,12 @@ class Commune:
         """The name of that province."""
         return self.province_name if day >= MERGER else self.old_province_name
 
-    def within(self, scope: Scope, day: date) -> bool:
-        """Whether an entry of this scope speaks of this place on `day`."""
+    def within(self, scope: Scope, day: date, agency: str = "") -> bool:
+        """Whether an entry of this scope speaks of this place on `day`, and of this agency there."""
         if scope.level == "country":
             return True
+        if scope.level == "agency":
+            return agency == scope.code or agency.startswith(f"{scope.code}.")
         if scope.level == "province":
             return scope.code == self.province_on(day)
         if scope.level == "old_province":

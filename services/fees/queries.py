@@ -3,17 +3,19 @@
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.errors import NotFound
 from services.fees import sentences
+from services.fees.amounts import amounts_in
 from services.fees.circumstances import facts_of
 from services.fees.contract import (
     LineExplanation,
     ProcedureDetail,
     ProcedureSummary,
+    ProcedureTariff,
     Quote,
     QuoteExplanation,
     QuoteLine,
@@ -23,7 +25,7 @@ from services.fees.contract import (
 )
 from services.fees.models import QuoteRow
 from services.fees.rules import Tariff
-from services.fees.tariffs import Adjustment, FeeItem, Procedure, Rate, Zoned
+from services.fees.tariffs import Adjustment, FeeItem, Legal, Percentage, Procedure, Rate, Scope
 
 
 async def quote_by_id(session: AsyncSession, identity: str) -> Quote:
@@ -46,6 +48,9 @@ def quote_of(row: QuoteRow) -> Quote:
         expires_at=row.expires_at,
         inputs_hash=row.inputs_hash,
         catalogue_version=row.catalogue_version,
+        publication=row.publication,
+        answer_hash=row.answer_hash,
+        requote_of=row.requote_of,
         procedure=row.procedure,
         title=Text.model_validate(row.title),
         request=QuoteRequest.model_validate(row.request),
@@ -58,13 +63,7 @@ def quote_of(row: QuoteRow) -> Quote:
 
 def explanation_of(quote: Quote) -> QuoteExplanation:
     """A quote in plain sentences."""
-    total, citizen, budget = (sentences.money(n) for n in (quote.total_dong, quote.citizen_dong, quote.budget_dong))
-    filed = sentences.day(quote.request.filed_on)
-    title = quote.title
-    summary = Text(
-        vi=f"{title.vi}, nộp ngày {filed}: tổng {total.vi}; người nộp trả {citizen.vi}, ngân sách trả {budget.vi}.",
-        en=f"{title.en}, filed on {filed}: {total.en} in all; the citizen pays {citizen.en}, budgets {budget.en}.",
-    )
+    summary = summary_in_words(quote.title, quote.request.filed_on, total=quote.total_dong, citizen=quote.citizen_dong)
     lines = tuple(
         LineExplanation(
             item=line.item,
@@ -75,6 +74,16 @@ def explanation_of(quote: Quote) -> QuoteExplanation:
         for line in quote.lines
     )
     return QuoteExplanation(quote=quote.id, summary=summary, lines=lines)
+
+
+def summary_in_words(title: Text, filed_on: date, *, total: int, citizen: int) -> Text:
+    """One sentence: what, when, how much, and who pays."""
+    whole, mine, rest = (sentences.money(amount) for amount in (total, citizen, total - citizen))
+    filed = sentences.day(filed_on)
+    return Text(
+        vi=f"{title.vi}, nộp ngày {filed}: tổng {whole.vi}; người nộp trả {mine.vi}, ngân sách trả {rest.vi}.",
+        en=f"{title.en}, filed on {filed}: {whole.en} in all; the citizen pays {mine.en}, budgets {rest.en}.",
+    )
 
 
 def folded(text: str) -> str:
@@ -116,6 +125,20 @@ def procedure_detail(tariff: Tariff, reference: str, on: date | None = None) -> 
         quantities=tuple(quantity.name for quantity in procedure.quantities),
         facts=facts_of(procedure),
         tariff=tuple(rate_entry(item, rate) for item, rate in rates_of(procedure, on)),
+        adjustments=tuple(
+            adjustment_entry(tariff, a.adjustment, a.items) for a in adjustments_of(tariff, procedure, on)
+        ),
+    )
+
+
+def procedure_tariff(tariff: Tariff, procedure: Procedure, on: date) -> ProcedureTariff:
+    """What a procedure costs on a day: the rates, and the adjustments in force."""
+    return ProcedureTariff(
+        slug=procedure.slug,
+        codes=tuple(code.code for code in procedure.codes),
+        title=procedure.title,
+        on=on,
+        rates=tuple(rate_entry(item, rate) for item, rate in rates_of(procedure, on)),
         adjustments=tuple(
             adjustment_entry(tariff, a.adjustment, a.items) for a in adjustments_of(tariff, procedure, on)
         ),
@@ -205,16 +228,38 @@ def adjustment_entry(tariff: Tariff, rule: Adjustment, items: Sequence[FeeItem])
     )
 
 
+def days_of_change(tariff: Tariff) -> tuple[date, ...]:
+    """The days on which some entry of the law begins, or no longer holds."""
+    catalogue = tariff.catalogue
+    entries: list[Legal] = [rate for _, item in catalogue.fee_items() for rate in item.rates]
+    entries += [*catalogue.adjustments, *(use for agreement in catalogue.agreements for use in agreement.applies)]
+    ends = {entry.valid_to + timedelta(days=1) for entry in entries if entry.valid_to not in (None, date.max)}
+    return tuple(sorted(ends | {entry.valid_from for entry in entries}))
+
+
 def amounts_on(procedure: Procedure, on: date) -> list[int]:
     """The distinct full amounts a procedure may start from on a day, smallest first; for lists."""
-    found: set[int] = set()
-    for _, rate in rates_of(procedure, on):
-        if isinstance(rate, Zoned):
-            found |= {band.amount_dong for zone in rate.zones for band in zone.bands}
-        elif rate.shape == "fixed" or (rate.shape == "per_copy" and not rate.included):
-            found.add(rate.amount_dong)
-        elif rate.shape == "per_page":
-            found |= {step.amount_dong for step in rate.steps}
-        elif rate.shape == "none":
-            found.add(0)
-    return sorted(found)
+    return sorted({amount for _, rate in rates_of(procedure, on) for amount in amounts_in(rate)})
+
+
+def shares_on(procedure: Procedure, on: date) -> list[Text]:
+    """The rates of a day that are a share of a value, in words; lists show them where there is no amount."""
+    return [sentences.description(rate) for _, rate in rates_of(procedure, on) if isinstance(rate, Percentage)]
+
+
+def place_in_words(tariff: Tariff, scope: Scope) -> Text:
+    """Where an entry holds: the whole country, a province, a commune, an agency."""
+    places = tariff.places
+    if scope.level == "country":
+        return Text(vi="Cả nước", en="The whole country")
+    if scope.level == "province":
+        name = places.provinces.get(scope.code) or places.old_provinces.get(scope.code, scope.code)
+        return Text(vi=name, en=name)
+    if scope.level == "old_province":
+        name = places.old_provinces.get(scope.code, scope.code)
+        return Text(vi=f"{name} (trước 01/07/2025)", en=f"{name} (before 01/07/2025)")
+    if scope.level == "agency":
+        return Text(vi=f"Cơ quan {scope.code}", en=f"Agency {scope.code}")
+    commune = places.get(scope.code)
+    name = commune.name if commune else scope.code
+    return Text(vi=name, en=name)

@@ -7,6 +7,7 @@ from datetime import date
 from kit.errors import FieldError
 from kit.money import percent_of
 from services.fees import sentences
+from services.fees.amounts import amount_of
 from services.fees.circumstances import Circumstances, NotQuotable, Vocabulary, circumstances_of
 from services.fees.contract import FeeKind, Leg, QuoteLine, QuoteRequest, Share, Step, Text
 from services.fees.places import Commune, Places, postal_zone
@@ -17,21 +18,20 @@ from services.fees.tariffs import (
     Agreement,
     Catalogue,
     FeeItem,
-    Fixed,
     Instrument,
     Legal,
-    NoFee,
-    PerCopy,
-    PerPage,
     Procedure,
     Rate,
     Zoned,
     ZoneEntry,
+    about,
     sha256_of,
 )
 
 CITIZEN = "citizen"
 POST = "post"
+ELSEWHERE = "other-places"
+"""The one step that names what holds only in other places: a list of all councils would bury the law that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Tariff:
         self.places = Places(catalogue.communes, catalogue.zones)
         self.vocabulary = Vocabulary(catalogue, self.places)
         self.instruments: Mapping[str, Instrument] = {i.id: i for i in catalogue.instruments}
+        self._prepared: dict[str, RulePlan] = {}
+        self._named = _by_name(catalogue.adjustments)
         self.plans = {p.slug: tuple(self._plan(p, item) for item in p.items) for p in catalogue.procedures}
         self.legs: dict[Leg, tuple[RulePlan, ...]] = {"send": self._leg("send"), "return": self._leg("return")}
         uses = [(use, agreement) for agreement in catalogue.agreements for use in agreement.applies]
@@ -98,9 +100,9 @@ class Tariff:
 
     def _plan(self, procedure: Procedure, item: FeeItem) -> ItemPlan:
         rates = sorted(item.rates, key=lambda rate: -SCOPE_ORDER[rate.scope.level])
-        return ItemPlan(
-            item, tuple(rates), self._rules(a for a in self.catalogue.adjustments if _about(a, procedure, item))
-        )
+        names = (item.id, procedure.slug, item.category, item.set_by)
+        named = (a for key in zip(_NAMED, names, strict=True) for a in self._named.get(key, ()))
+        return ItemPlan(item, tuple(rates), self._rules(a for a in named if about(a, procedure, item)))
 
     def _leg(self, leg: Leg) -> tuple[RulePlan, ...]:
         about = (a for a in self.catalogue.adjustments if "postage" in a.targets.kinds and a.targets.leg in (None, leg))
@@ -108,11 +110,18 @@ class Tariff:
 
     def _rules(self, adjustments: Iterable[Adjustment]) -> tuple[RulePlan, ...]:
         ordered = sorted(adjustments, key=lambda a: (STAGE[a.kind], a.valid_from, a.id))
-        return tuple(RulePlan(a, self.law(a), self.citation(a), self._refusals(a)) for a in ordered)
+        return tuple(self._rule(a) for a in ordered)
+
+    def _rule(self, rule: Adjustment) -> RulePlan:
+        """A rule is prepared once, however many fee items it speaks of."""
+        if rule.id not in self._prepared:
+            self._prepared[rule.id] = RulePlan(rule, self.law(rule), self.citation(rule), self._refusals(rule))
+        return self._prepared[rule.id]
 
     def _refusals(self, rule: Adjustment) -> dict[str, Text]:
         reasons = {
             "unconfirmed": rule.unconfirmed,
+            "not_begun": sentences.not_begun(rule),
             "expired": sentences.expired(rule),
             "channel": sentences.other_channel(rule),
             "appraisal": sentences.APPRAISAL,
@@ -122,17 +131,19 @@ class Tariff:
         return {name: sentences.not_applied(rule, law, why) for name, why in reasons.items() if why is not None}
 
 
-def _about(adjustment: Adjustment, procedure: Procedure, item: FeeItem) -> bool:
-    targets = adjustment.targets
-    named = targets.items or targets.procedures or targets.categories or targets.set_by
-    return (
-        bool(named)
-        and item.kind in targets.kinds
-        and (not targets.items or item.id in targets.items)
-        and (not targets.procedures or procedure.slug in targets.procedures)
-        and (not targets.categories or item.category in targets.categories)
-        and (targets.set_by is None or item.set_by == targets.set_by)
-    )
+_NAMED = ("items", "procedures", "categories", "set_by")
+
+
+def _by_name(adjustments: Iterable[Adjustment]) -> dict[tuple[str, str], list[Adjustment]]:
+    """Adjustments under the first thing they name, so that thousands of them are not asked about every fee item."""
+    found: dict[tuple[str, str], list[Adjustment]] = {}
+    for adjustment in adjustments:
+        targets = adjustment.targets
+        lists = (targets.items, targets.procedures, targets.categories, (targets.set_by,) if targets.set_by else ())
+        kind, names = next(((kind, names) for kind, names in zip(_NAMED, lists, strict=True) if names), ("", ()))
+        for name in set(names):
+            found.setdefault((kind, name), []).append(adjustment)
+    return found
 
 
 def assess(tariff: Tariff, request: QuoteRequest) -> Assessment:
@@ -154,12 +165,12 @@ def assess(tariff: Tariff, request: QuoteRequest) -> Assessment:
 
 
 def _fee_line(tariff: Tariff, plan: ItemPlan, facts: Circumstances) -> list[QuoteLine]:
-    day, place = facts.request.filed_on, facts.agency_commune
-    rate = next((rate for rate in plan.rates if rate.covers(day) and place.within(rate.scope, day)), None)
+    day, place, agency = facts.request.filed_on, facts.agency_commune, facts.request.agency
+    rate = next((rate for rate in plan.rates if rate.covers(day) and place.within(rate.scope, day, agency)), None)
     if rate is None:
         raise _no_rate(plan, day, place)
     zone = _zone_of(tariff, rate, facts)
-    amount, how = _amount(rate, facts, zone)
+    amount, how = amount_of(rate, facts, zone)
     if amount is None:
         return []
     account = Account(item=plan.item.id, gross=amount)
@@ -218,55 +229,6 @@ def _zone_sentence(zone: ZoneEntry, facts: Circumstances, law: Text) -> Text:
     )
 
 
-def _amount(rate: Rate, facts: Circumstances, zone: ZoneEntry | None) -> tuple[int | None, Text | None]:
-    """The tariff amount and how it was counted; None when the count does not begin."""
-    if isinstance(rate, Fixed):
-        return rate.amount_dong, None
-    if isinstance(rate, NoFee):
-        return 0, None
-    if isinstance(rate, PerCopy):
-        counted = facts.quantities["copies"] - rate.included
-        if counted <= 0:
-            return None, None
-        each = sentences.money(rate.amount_dong)
-        return counted * rate.amount_dong, Text(
-            vi=f"{counted} bản × {each.vi}" + (f", tính từ bản thứ {rate.included + 1}" if rate.included else ""),
-            en=f"{counted} copies × {each.en}" + (f", counted from copy {rate.included + 1}" if rate.included else ""),
-        )
-    if isinstance(rate, PerPage):
-        return _page_amount(rate, facts.quantities["pages"], facts.quantities["copies"])
-    if zone is None:
-        raise AssertionError("a zoned rate is priced with its zone")
-    return _zone_amount(rate, zone, facts)
-
-
-def _page_amount(rate: PerPage, pages: int, copies: int) -> tuple[int, Text]:
-    each = 0
-    ends = [step.from_page for step in rate.steps[1:]] + [pages + 1]
-    for step, end in zip(rate.steps, ends, strict=True):
-        each += max(0, min(end, pages + 1) - step.from_page) * step.amount_dong
-    capped = rate.cap_dong is not None and each > rate.cap_dong
-    if capped and rate.cap_dong is not None:
-        each = rate.cap_dong
-    figure = sentences.money(each)
-    how = Text(
-        vi=f"{pages} trang, {figure.vi}/bản{' (mức tối đa)' if capped else ''} × {copies} bản",
-        en=f"{pages} pages, {figure.en} a copy{' (the maximum)' if capped else ''} × {copies} copies",
-    )
-    return each * copies, how
-
-
-def _zone_amount(rate: Zoned, zone: ZoneEntry, facts: Circumstances) -> tuple[int, Text]:
-    bands = next(entry.bands for entry in rate.zones if entry.zone == zone.zone)
-    how = Text(vi=f"khu vực {zone.zone}", en=f"zone {zone.zone}")
-    if len(bands) == 1:
-        return bands[0].amount_dong, how
-    value = facts.facts[rate.banded_by or ""]
-    band = next(band for band in bands if band.up_to_dong is None or value <= band.up_to_dong)
-    figure = sentences.money(value)
-    return band.amount_dong, Text(vi=f"{how.vi}, xe trị giá {figure.vi}", en=f"{how.en}, vehicle worth {figure.en}")
-
-
 # --- reductions and supports ----------------------------------------------------------------------
 
 
@@ -317,6 +279,22 @@ class Account:
         """Write down a rule that was considered and left, with the finished sentence."""
         self._step(plan, sentence, before=self.citizen, applied=False)
 
+    def leave_elsewhere(self, plans: Sequence[RulePlan]) -> None:
+        """Write down, in one sentence, the rules of this day that hold only in other places."""
+        self.steps.append(
+            Step(
+                rule=ELSEWHERE,
+                outcome="not_applied",
+                before_dong=self.citizen,
+                after_dong=self.citizen,
+                instrument="; ".join(dict.fromkeys(plan.citation for plan in plans)),
+                article="",
+                text=sentences.elsewhere(
+                    dict.fromkeys(plan.law.vi for plan in plans), dict.fromkeys(plan.law.en for plan in plans)
+                ),
+            )
+        )
+
     def _step(self, plan: RulePlan, text: Text, *, before: int, applied: bool) -> None:
         self.steps.append(
             Step(
@@ -353,10 +331,12 @@ def _settle(
     day, place = facts.request.filed_on, facts.agency_commune
     reductions: list[RulePlan] = []
     supports: list[RulePlan] = []
+    elsewhere: list[RulePlan] = []
     for plan in rules:
         rule = plan.rule
-        # Law of a later day is not considered: what comes must not change the record of what was.
-        if rule.valid_from > day or not place.within(rule.scope, day):
+        if not place.within(rule.scope, day, facts.request.agency):
+            if rule.covers(day) and rule.unconfirmed is None:
+                elsewhere.append(plan)
             continue
         obstacle = _obstacle(rule, facts, appraisal=appraisal)
         if obstacle is not None:
@@ -367,12 +347,16 @@ def _settle(
             reductions.append(plan)
     exempt = _reduce(tariff, account, reductions, facts)
     _support(tariff, account, supports, exempt=exempt)
+    if elsewhere:
+        account.leave_elsewhere(elsewhere)
 
 
 def _obstacle(rule: Adjustment, facts: Circumstances, *, appraisal: bool) -> str | None:
     """Which condition of a rule of this place the filing does not meet; None when it meets all."""
     if rule.unconfirmed is not None:
         return "unconfirmed"
+    if rule.valid_from > facts.request.filed_on:
+        return "not_begun"
     if not rule.covers(facts.request.filed_on):
         return "expired"
     if rule.channels and facts.request.channel not in rule.channels:
@@ -490,7 +474,7 @@ def _postal_lines(tariff: Tariff, facts: Circumstances, fees: Sequence[QuoteLine
 def _agreement(tariff: Tariff, facts: Circumstances) -> tuple[Legal, Agreement]:
     day, place = facts.request.filed_on, facts.agency_commune
     for use, agreement in tariff.uses:
-        if use.covers(day) and place.within(use.scope, day):
+        if use.covers(day) and place.within(use.scope, day, facts.request.agency):
             return use, agreement
     shown = sentences.day(day)
     error = FieldError(

@@ -9,11 +9,14 @@ from services.fees.contract import Text
 from services.fees.tariffs import (
     Adjustment,
     Band,
+    ByApplicant,
     Fixed,
     Group,
     Instrument,
     Legal,
     NoFee,
+    Package,
+    Percentage,
     PerCopy,
     PerPage,
     Rate,
@@ -171,6 +174,20 @@ def expired(entry: Legal) -> Text:
     return Text(vi=f"thời hạn đã hết ngày {ended}", en=f"its period ended on {ended}")
 
 
+def not_begun(entry: Legal) -> Text:
+    """The period begins on a later day."""
+    begins = day(entry.valid_from)
+    return Text(vi=f"chưa đến thời hạn, bắt đầu từ {begins}", en=f"its period begins only on {begins}")
+
+
+def elsewhere(laws_vi: Iterable[str], laws_en: Iterable[str]) -> Text:
+    """Rules that hold on the day, but in other places."""
+    return Text(
+        vi=f"Không áp dụng quy định của địa phương hoặc cơ quan khác: {'; '.join(laws_vi)}.",
+        en=f"Rules of other places or agencies do not apply: {'; '.join(laws_en)}.",
+    )
+
+
 def other_channel(adjustment: Adjustment) -> Text:
     """Only for another way of filing."""
     how = channels(adjustment.channels)
@@ -246,7 +263,49 @@ def description(rate: Rate) -> Text:
         return Text(vi=f"{amount.vi}/bản", en=f"{amount.en} a copy")
     if isinstance(rate, PerPage):
         return _pages(rate)
-    return _zones(rate)
+    if isinstance(rate, Zoned):
+        return _zones(rate)
+    return _share_or_package(rate)
+
+
+def _share_or_package(rate: Package | ByApplicant | Percentage) -> Text:
+    if isinstance(rate, Package):
+        amount = money(rate.amount_dong)
+        return Text(
+            vi=f"{amount.vi}/{unit(rate.per).vi}, gói từ {rate.minimum} {unit(rate.counts).vi}",
+            en=f"{amount.en} a {unit(rate.per).en}, packages of {rate.minimum} {unit(rate.counts).en} or more",
+        )
+    if isinstance(rate, ByApplicant):
+        person, business = money(rate.person_dong), money(rate.business_dong)
+        return Text(
+            vi=f"cá nhân, hộ gia đình {person.vi}; tổ chức {business.vi}",
+            en=f"persons and households {person.en}; organisations {business.en}",
+        )
+    most = money(rate.cap_dong) if rate.cap_dong is not None else None
+    part = share_in_words(rate)
+    return Text(
+        vi=f"{part.vi} giá trị" + (f", tối đa {most.vi}" if most else ""),
+        en=f"{part.en} of the value" + (f", at most {most.en}" if most else ""),
+    )
+
+
+_UNITS = {
+    "copies": Text(vi="bản", en="copies"),
+    "pages": Text(vi="trang", en="pages"),
+    "months": Text(vi="tháng", en="month"),
+}
+
+
+def unit(name: str) -> Text:
+    """A count in words; a name the house has no word for stands as it is."""
+    return _UNITS.get(name, Text(vi=name, en=name))
+
+
+def share_in_words(rate: Percentage) -> Text:
+    """`0,5%` and `0.5%`."""
+    whole, rest = divmod(rate.basis_points, 100)
+    decimals = f"{rest:02}".rstrip("0")
+    return Text(vi=f"{whole},{decimals}%" if rest else f"{whole}%", en=f"{whole}.{decimals}%" if rest else f"{whole}%")
 
 
 def _pages(rate: PerPage) -> Text:

@@ -10,33 +10,58 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from kit.money import Dong
-from services.fees.contract import Channel, Leg, Slug, Text
+from services.fees.contract import Channel, Leg, Slug
+from services.fees.contract import Text as AnyText
+from services.fees.faults import wrong
 
 PROCEDURE_CODE_PATTERN = r"^[1-3]\.\d{6}$"
-Setter = Literal["ministry", "council"]
-"""Who sets a fee: the Ministry of Finance for the country, or a provincial People's Council."""
+Setter = Literal["ministry", "council", "government"]
+"""Who sets a fee: the Ministry of Finance for the country, a provincial People's Council, or a decree."""
 
 Zone = Literal["I", "II", "III"]
 PostalZone = Literal["same_district", "other_district", "same_region", "other_region"]
 POSTAL_ZONES: tuple[PostalZone, ...] = ("same_district", "other_district", "same_region", "other_region")
-ScopeLevel = Literal["country", "province", "old_province", "commune"]
-SCOPE_ORDER: dict[str, int] = {"commune": 3, "old_province": 2, "province": 1, "country": 0}
-"""The narrower place wins; the province of before 1 July 2025 is narrower than the merged one."""
+ScopeLevel = Literal["country", "province", "old_province", "commune", "agency"]
+AGENCY_PATTERN = r"[A-Z0-9][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,10}){0,5}"
+SCOPE_ORDER: dict[str, int] = {"agency": 4, "commune": 3, "old_province": 2, "province": 1, "country": 0}
+"""The narrower place wins; the province of before 1 July 2025 is narrower than the merged one, an agency narrowest."""
 
 
 def _plain_day(value: date) -> date:
     if isinstance(value, datetime):
-        raise ValueError("must be a day without a time")  # noqa: TRY004 — pydantic reports ValueError
+        raise wrong("hãy viết ngày, không có giờ", "must be a day without a time")
     return value
 
 
 Day = Annotated[date, Field(strict=True), AfterValidator(_plain_day)]
+MOST = 500
+"""Entries of one list inside an entry: more is a mistake, and would only make a document slow to refuse."""
+
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Flag = Annotated[bool, Field(strict=True)]
 Words = Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
+
+
+def _both_languages(value: object) -> object:
+    """Refuse a text with anything but `vi` and `en`, or with one of them empty."""
+    if isinstance(value, dict) and (
+        set(value) != {"vi", "en"} or not all(isinstance(words, str) and words.strip() for words in value.values())
+    ):
+        raise wrong(
+            "hãy viết đủ hai ngôn ngữ, không bỏ trống: {vi: …, en: …}",
+            "write both languages, neither empty: {vi: …, en: …}",
+        )
+    return value
+
+
+Text = Annotated[AnyText, BeforeValidator(_both_languages)]
+"""The same words in both languages, neither empty."""
+
+UNSEEN = frozenset({"MEM", "D"})
+"""Sources that are memory or derivation: what rests on them alone is never verified."""
 
 
 class Node(BaseModel):
@@ -55,16 +80,26 @@ class Node(BaseModel):
 
 
 class Scope(Node):
-    """Where an entry holds: the country, one province on the date, one province of before July 2025, one commune."""
+    """Where an entry holds: the country, a province on the date, one of before July 2025, a commune, an agency.
+
+    An agency is named by its code (`H29.12`) and speaks for its own units too (`H29.12.03`).
+    """
 
     level: ScopeLevel
-    code: Annotated[str, Field(pattern=r"^(\d{2}|\d{5})?$")] = ""
+    code: Annotated[str, Field(pattern=rf"^(\d{{2}}|\d{{5}}|{AGENCY_PATTERN})?$")] = ""
 
     @model_validator(mode="after")
     def _code_fits_level(self) -> Self:
+        if self.level == "agency":
+            if not self.code:
+                raise wrong("phạm vi agency cần mã cơ quan (code)", "a scope of level agency needs the agency's code")
+            return self
         expected = {"country": 0, "province": 2, "old_province": 2, "commune": 5}[self.level]
-        if len(self.code) != expected:
-            raise ValueError(f"a scope of level {self.level} needs a code of {expected} digits")
+        if len(self.code) != expected or (self.code and not self.code.isdigit()):
+            raise wrong(
+                f"phạm vi {self.level} cần mã có {expected} chữ số (code)",
+                f"a scope of level {self.level} needs a code of {expected} digits",
+            )
         return self
 
     def __str__(self) -> str:
@@ -86,15 +121,26 @@ class Legal(Node):
     @model_validator(mode="after")
     def _days_and_source_agree(self) -> Self:
         if self.valid_to is not None and self.valid_to < self.valid_from:
-            raise ValueError("valid_to is before valid_from")
-        if self.verified and not any(part.startswith("S") for part in self.sources):
-            raise ValueError("verified needs a source that was seen (S…); memory and derivations are not verified")
+            raise wrong(
+                "ngày kết thúc (valid_to) trước ngày bắt đầu (valid_from); hãy sửa một trong hai",
+                "valid_to is before valid_from; correct one of them",
+            )
+        if self.verified and set(self.sources) <= UNSEEN:
+            raise wrong(
+                "verified: true cần một nguồn đã xem; trí nhớ (MEM) và suy ra (D) thì ghi verified: false",
+                "verified needs a source that was seen; memory (MEM) and derivation (D) are verified: false",
+            )
         return self
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The ids of the sources."""
         return tuple(part.strip() for part in self.source.split(","))
+
+    @property
+    def fact(self) -> str | None:
+        """The fact of the filing, besides its counts, that the amount depends on."""
+        return None
 
     def covers(self, day: date) -> bool:
         """Whether the entry holds on `day`."""
@@ -140,14 +186,16 @@ class PerPage(Legal):
     """Amounts a page that change at given pages, capped a copy, times the copies."""
 
     shape: Literal["per_page"]
-    steps: Annotated[tuple[PageStep, ...], Field(min_length=1)]
+    steps: Annotated[tuple[PageStep, ...], Field(min_length=1, max_length=MOST)]
     cap_dong: Dong | None = None
 
     @model_validator(mode="after")
     def _steps_ascend_from_page_one(self) -> Self:
         pages = [step.from_page for step in self.steps]
         if pages[0] != 1 or pages != sorted(set(pages)):
-            raise ValueError("page steps must begin at page 1 and ascend")
+            raise wrong(
+                "các bậc trang phải bắt đầu từ trang 1 và tăng dần", "page steps must begin at page 1 and ascend"
+            )
         return self
 
 
@@ -160,14 +208,17 @@ class Band(Node):
 
 class ZoneRate(Node):
     zone: Zone
-    bands: Annotated[tuple[Band, ...], Field(min_length=1)]
+    bands: Annotated[tuple[Band, ...], Field(min_length=1, max_length=MOST)]
 
     @model_validator(mode="after")
     def _bands_ascend_to_the_end(self) -> Self:
         ends = [band.up_to_dong for band in self.bands]
         closed = [end for end in ends[:-1] if end is not None]
         if ends[-1] is not None or len(closed) != len(ends) - 1 or closed != sorted(set(closed)):
-            raise ValueError("bands must ascend, and only the last has no upper end")
+            raise wrong(
+                "các bậc giá trị phải tăng dần và chỉ bậc cuối để up_to_dong: null",
+                "bands must ascend, and only the last has no upper end (up_to_dong: null)",
+            )
         return self
 
 
@@ -178,16 +229,58 @@ class Zoned(Legal):
     zones: tuple[ZoneRate, ...]
     banded_by: Slug | None = None
 
+    @property
+    def fact(self) -> str | None:
+        """The fact that holds the value, where a zone has bands."""
+        return self.banded_by
+
     @model_validator(mode="after")
     def _every_zone_once(self) -> Self:
         if sorted(rate.zone for rate in self.zones) != ["I", "II", "III"]:
-            raise ValueError("zones I, II and III are each needed once")
+            raise wrong("cần đủ khu vực I, II, III, mỗi khu vực một lần", "zones I, II and III are each needed once")
         if any(len(rate.bands) > 1 for rate in self.zones) and self.banded_by is None:
-            raise ValueError("value bands need banded_by: the fact that holds the value")
+            raise wrong(
+                "bậc giá trị cần banded_by: tên số liệu ghi giá trị",
+                "value bands need banded_by: the fact that holds the value",
+            )
         return self
 
 
-Rate = Annotated[Fixed | NoFee | PerCopy | PerPage | Zoned, Field(discriminator="shape")]
+class Package(Legal):
+    """An amount for each `per` (months, say) of a package of at least `minimum` of what `counts` names."""
+
+    shape: Literal["package"]
+    amount_dong: Dong
+    per: Slug
+    counts: Slug
+    minimum: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+
+
+class ByApplicant(Legal):
+    """One amount for persons and households, another for organisations."""
+
+    shape: Literal["by_applicant"]
+    person_dong: Dong
+    business_dong: Dong
+
+
+class Percentage(Legal):
+    """A share of the value that the fact `of` holds, in hundredths of a per cent, up to `cap_dong`."""
+
+    shape: Literal["percentage"]
+    basis_points: Annotated[int, Field(strict=True, ge=0, le=10_000)]
+    of: Slug
+    cap_dong: Dong | None = None
+
+    @property
+    def fact(self) -> str | None:
+        """The fact that holds the value."""
+        return self.of
+
+
+Rate = Annotated[
+    Fixed | NoFee | PerCopy | PerPage | Zoned | Package | ByApplicant | Percentage, Field(discriminator="shape")
+]
 
 
 class FeeItem(Node):
@@ -202,7 +295,7 @@ class FeeItem(Node):
     cases: tuple[Slug, ...] = ()
     label: Text
     gaps_allowed: Flag = False
-    rates: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    rates: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=MOST)]
 
 
 class ProcedureCode(Node):
@@ -228,7 +321,7 @@ class Procedure(Node):
     field: Text
     cases: dict[Slug, Text] = {}
     quantities: tuple[Quantity, ...] = ()
-    items: Annotated[tuple[FeeItem, ...], Field(min_length=1)]
+    items: Annotated[tuple[FeeItem, ...], Field(min_length=1, max_length=MOST)]
 
 
 # --- adjustments ---------------------------------------------------------------------------------
@@ -282,19 +375,49 @@ class Adjustment(Legal):
     def _parts_fit_kind(self) -> Self:
         reduces = self.pay_percent is not None or self.amount_dong is not None
         if self.pay_percent is not None and self.amount_dong is not None:
-            raise ValueError("give pay_percent or amount_dong, not both")
+            raise wrong(
+                "chỉ ghi một trong hai: pay_percent hoặc amount_dong", "give pay_percent or amount_dong, not both"
+            )
         if self.kind in ("group_rate", "rate", "postal_reduction") and not reduces and self.unconfirmed is None:
-            raise ValueError(f"a {self.kind} needs pay_percent or amount_dong")
+            raise wrong(
+                f"loại {self.kind} cần pay_percent hoặc amount_dong", f"a {self.kind} needs pay_percent or amount_dong"
+            )
         if self.kind in ("exemption", "waiver", "support") and reduces:
-            raise ValueError(f"a {self.kind} takes no pay_percent and no amount_dong")
+            raise wrong(
+                f"loại {self.kind} không có pay_percent và amount_dong; hãy bỏ",
+                f"a {self.kind} takes no pay_percent and no amount_dong; leave them out",
+            )
         if self.kind in ("exemption", "group_rate", "postal_reduction") and not self.groups:
-            raise ValueError(f"a {self.kind} needs the applicant groups it is for")
+            raise wrong(
+                f"loại {self.kind} cần nhóm người được hưởng (groups)",
+                f"a {self.kind} needs the applicant groups it is for (groups)",
+            )
         if (self.kind == "postal_reduction") != (self.targets.kinds == ("postage",)) and self.kind != "support":
-            raise ValueError("postage is reduced by postal_reduction and by nothing else")
+            raise wrong(
+                "cước bưu chính chỉ giảm bằng postal_reduction, và postal_reduction chỉ giảm cước (kinds: [postage])",
+                "postage is reduced by postal_reduction and by nothing else (kinds: [postage])",
+            )
         supports = self.support_percent is not None and self.payer is not None
         if (self.kind == "support") != supports or (self.kind != "support" and self.ceiling_dong is not None):
-            raise ValueError("a support, and only a support, has support_percent, payer and perhaps ceiling_dong")
+            raise wrong(
+                "loại support, và chỉ loại này, có support_percent, payer và có thể có ceiling_dong",
+                "a support, and only a support, has support_percent, payer and perhaps ceiling_dong",
+            )
         return self
+
+
+def about(adjustment: Adjustment, procedure: Procedure, item: FeeItem) -> bool:
+    """Whether an adjustment speaks of a fee item. One that names nothing speaks of no item."""
+    targets = adjustment.targets
+    named = targets.items or targets.procedures or targets.categories or targets.set_by
+    return (
+        bool(named)
+        and item.kind in targets.kinds
+        and (not targets.items or item.id in targets.items)
+        and (not targets.procedures or procedure.slug in targets.procedures)
+        and (not targets.categories or item.category in targets.categories)
+        and (targets.set_by is None or item.set_by == targets.set_by)
+    )
 
 
 # --- the post ------------------------------------------------------------------------------------
@@ -322,7 +445,7 @@ class Bracket(ZonePrices):
 class WeightTable(Node):
     """Prices of one leg: brackets, then a price for each started `step_grams` above the last bracket."""
 
-    brackets: Annotated[tuple[Bracket, ...], Field(min_length=1)]
+    brackets: Annotated[tuple[Bracket, ...], Field(min_length=1, max_length=MOST)]
     step_grams: Annotated[int, Field(strict=True, ge=1)] | None = None
     step_prices: ZonePrices | None = None
 
@@ -331,11 +454,14 @@ class WeightTable(Node):
         ends = [bracket.up_to_grams for bracket in self.brackets]
         closed = [end for end in ends if end is not None]
         if closed != sorted(set(closed)) or None in ends[:-1]:
-            raise ValueError("weight brackets must ascend")
+            raise wrong("các nấc khối lượng phải tăng dần", "weight brackets must ascend")
         if (self.step_grams is None) != (self.step_prices is None):
-            raise ValueError("step_grams and step_prices belong together")
+            raise wrong("step_grams và step_prices phải đi cùng nhau", "step_grams and step_prices belong together")
         if (ends[-1] is None) == (self.step_grams is not None):
-            raise ValueError("the table must end either in an open bracket or in a step")
+            raise wrong(
+                "bảng cước phải kết thúc bằng một nấc không giới hạn hoặc bằng nấc tiếp theo (step_grams)",
+                "the table must end either in an open bracket or in a step",
+            )
         return self
 
     def price(self, zone: PostalZone, grams: int) -> int:
@@ -377,7 +503,7 @@ class Agreement(Node):
     return_: Annotated[WeightTable, Field(alias="return")]
     two_way: tuple[TwoWay, ...] = ()
     collection: Collection | None = None
-    applies: Annotated[tuple[Legal, ...], Field(min_length=1)]
+    applies: Annotated[tuple[Legal, ...], Field(min_length=1, max_length=MOST)]
 
 
 # --- zones, groups, instruments ------------------------------------------------------------------
@@ -413,7 +539,7 @@ class Instrument(Node):
 class Source(Node):
     """Where something was read; entries name it by its id."""
 
-    id: Annotated[str, Field(pattern=r"^(S\d+b?|MEM|D)$")]
+    id: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9-]{0,39}$")]
     title: Words
 
 

@@ -12,7 +12,7 @@ from services.fees.contract import QuoteRequest, Text
 from services.fees.rules import Assessment, Tariff, assess
 from services.fees.tariffs import Procedure
 
-_FIELDS = {"quantities.copies": "copies", "quantities.pages": "pages", "facts.vehicle_value_dong": "vehicle_value_dong"}
+_QUANTITIES = ("copies", "pages", "months")
 _REQUIRED = {
     "filed_on": Text(vi="hãy chọn ngày nộp hồ sơ", en="choose the day of filing"),
     "commune": Text(vi="hãy chọn xã, phường của cơ quan nhận hồ sơ", en="choose the commune of the receiving agency"),
@@ -59,8 +59,14 @@ def _price(tariff: Tariff, trial: Trial) -> None:
             trial.errors[where] = _OUT_OF_RANGE
     except NotQuotable as refusal:
         for wrong in refusal.fields:
-            name = _FIELDS.get(wrong.field, wrong.field.removeprefix("postal.").split(".")[0])
+            name = _field_of(wrong.field)
             trial.errors[name] = Text(vi=wrong.vi, en=wrong.en)
+
+
+def _field_of(name: str) -> str:
+    """The field of the form that a refused fact stands in: `quantities.copies` is `copies`."""
+    first, _, rest = name.partition(".")
+    return rest if first in ("quantities", "facts", "postal") else first
 
 
 def _document(trial: Trial) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def _document(trial: Trial) -> dict[str, Any]:
     for name in ("send_weight_grams", "return_weight_grams"):
         if (grams := _number(trial, name)) is not None:
             postal[name] = grams
-    copies, pages = _number(trial, "copies"), _number(trial, "pages")
+    quantities = {name: _number(trial, name) for name in _QUANTITIES}
     facts = {name: _number(trial, name) for name in trial.facts}
     return {
         "procedure": values["procedure"],
@@ -85,7 +91,7 @@ def _document(trial: Trial) -> dict[str, Any]:
         "applicant_kind": values["applicant_kind"],
         "applicant_groups": list(trial.groups),
         "applicant_commune": values.get("applicant_commune") or None,
-        "quantities": {k: v for k, v in (("copies", copies), ("pages", pages)) if v is not None},
+        "quantities": {name: count for name, count in quantities.items() if count is not None},
         "facts": {name: value for name, value in facts.items() if value is not None},
         "postal": postal,
     }

@@ -12,7 +12,14 @@ import pytest
 from openapi_spec_validator import validate
 
 from services.fees.app import create_app
-from services.fees.contract import ProcedureDetail, ProcedurePage, Quote, QuoteExplanation
+from services.fees.contract import (
+    ProcedureDetail,
+    ProcedurePage,
+    ProcedureTariff,
+    Quote,
+    QuoteExplanation,
+    TariffPage,
+)
 from tests.conftest import ROOT, Issuer, running
 from tests.fees.conftest import PASSPORT, settings_for
 
@@ -99,9 +106,14 @@ async def test_a_write_without_key_is_refused(client: httpx.AsyncClient, issuer:
     [
         ("POST", "/v1/quotes"),
         ("GET", "/v1/quotes/quo_1"),
-        ("GET", "/v1/quotes/quo_1/explain"),
+        ("GET", "/v1/quotes/quo_1/explanation"),
         ("GET", "/v1/procedures"),
         ("GET", "/v1/procedures/passport"),
+        ("GET", "/v1/tariffs"),
+        ("GET", "/v1/versions"),
+        ("GET", "/v1/versions/1/changes"),
+        ("GET", "/v1/drafts"),
+        ("POST", "/v1/explanations"),
     ],
 )
 async def test_a_caller_without_token_or_scope_is_refused(
@@ -211,7 +223,7 @@ async def test_the_database_refuses_a_quote_whose_payers_do_not_sum(
 
 async def test_an_explanation_says_why_in_both_languages(client: httpx.AsyncClient, issuer: Issuer) -> None:
     quote = await _quote(client, issuer)
-    answer = await client.get(f"/v1/quotes/{quote.id}/explain", headers=issuer.headers("fees:read"))
+    answer = await client.get(f"/v1/quotes/{quote.id}/explanation", headers=issuer.headers("fees:read"))
 
     explanation = QuoteExplanation.model_validate(answer.json())
     assert explanation.summary.vi == (
@@ -281,6 +293,29 @@ async def test_the_tariff_of_a_day_holds_what_is_in_force(client: httpx.AsyncCli
     assert in_window - after == {"criminal-record-online-2025", "criminal-record-online-groups-2025"}
     assert after - in_window == {"ha-noi-support-2026"}
     assert len(ProcedureDetail.model_validate(whole.json()).tariff) == 4
+
+
+async def test_the_whole_tariff_of_a_day_is_paged_and_names_its_publication(
+    client: httpx.AsyncClient, issuer: Issuer
+) -> None:
+    headers = issuer.headers("fees:read")
+    found = TariffPage.model_validate(
+        (await client.get("/v1/tariffs", params={"on": "2025-12-31", "q": "ho chieu"}, headers=headers)).json()
+    )
+    first = TariffPage.model_validate((await client.get("/v1/tariffs", params={"limit": 2}, headers=headers)).json())
+    after: dict[str, str | int] = {"limit": 2, "cursor": first.next_cursor or ""}
+    second = TariffPage.model_validate((await client.get("/v1/tariffs", params=after, headers=headers)).json())
+    one = await client.get("/v1/procedures/passport/tariff", params={"on": "2026-01-01"}, headers=headers)
+
+    (passport,) = found.items
+    assert (found.publication, str(found.on), passport.slug) == (1, "2025-12-31", "passport")
+    assert [entry.description.vi for entry in passport.rates] == ["200.000 ₫", "400.000 ₫"]
+    assert len({item.slug for item in (*first.items, *second.items)}) == 4
+    tariff = ProcedureTariff.model_validate(one.json())
+    windows = {entry.item for entry in passport.adjustments} - {entry.item for entry in tariff.adjustments}
+    assert len(windows) == 1
+    assert all(entry.valid_from <= tariff.on for entry in (*tariff.rates, *tariff.adjustments))
+    assert (await client.get("/v1/procedures/nothing/tariff", headers=headers)).status_code == 404
 
 
 async def test_an_unknown_procedure_is_404_and_a_bad_cursor_422(client: httpx.AsyncClient, issuer: Issuer) -> None:

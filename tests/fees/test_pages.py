@@ -43,7 +43,7 @@ async def test_the_catalogue_speaks_english(client: httpx.AsyncClient) -> None:
 
 
 async def test_the_catalogue_of_a_day_before_a_tariff_says_so(client: httpx.AsyncClient) -> None:
-    assert "Chưa có trong danh mục" in await _page(client, "/catalogue", q="ho chieu", on="2020-01-01")
+    assert "Chưa có trong danh mục" in await _page(client, "/catalogue", q="ho chieu", on="2016-01-01")
 
 
 @pytest.mark.parametrize("typed", ["2025-13-40", "hôm nay", "\x00"])
@@ -106,7 +106,7 @@ async def test_the_answer_shows_payers_and_every_step(client: httpx.AsyncClient)
         ({"case": ""}, "hãy chọn trường hợp"),
         ({"commune": ""}, "hãy chọn xã, phường"),
         ({"filed_on": ""}, "hãy chọn ngày"),
-        ({"filed_on": "2020-01-01"}, "mức sớm nhất có từ 22/05/2021"),
+        ({"filed_on": "2016-01-01"}, "mức sớm nhất có từ 01/01/2017"),
         ({"filed_on": "\x00"}, "giá trị không hợp lệ"),
         ({"return_weight_grams": "nhẹ"}, "phải là số nguyên"),
         ({"return_weight_grams": "999999"}, "giá trị không hợp lệ"),
@@ -128,6 +128,20 @@ async def test_a_motorcycle_asks_for_its_value(client: httpx.AsyncClient) -> Non
     assert "2.000.000 ₫" in await _page(client, "/try", **filed, vehicle_value_dong="40.000.000")
 
 
+async def test_a_land_transfer_asks_for_the_value_of_the_land(client: httpx.AsyncClient) -> None:
+    filed = FILED | {"procedure": "land-transfer", "case": "", "return_result": ""}
+
+    assert "thiếu số liệu này" in await _page(client, "/try", **filed)
+    assert "3.000.000 ₫" in await _page(client, "/try", **filed, property_value_dong="2.000.000.000")
+
+
+async def test_a_package_asks_for_its_months(client: httpx.AsyncClient) -> None:
+    filed = FILED | {"procedure": "business-information", "case": "package", "return_result": ""}
+
+    assert "gói này từ 125 bản trở lên" in await _page(client, "/try", **filed)
+    assert "9.000.000 ₫" in await _page(client, "/try", **filed, copies="125", months="2")
+
+
 @pytest.mark.parametrize(
     "path", ["/try?procedure=%00&province=01&go=1", "/try?procedure=passport&province=%00", "/try?go=1"]
 )
@@ -139,3 +153,13 @@ async def test_own_stylesheet_is_served(client: httpx.AsyncClient) -> None:
     answer = await client.get("/static/fees/fees.css")
 
     assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/css")
+
+
+async def test_the_list_shows_every_shape_of_a_tariff(client: httpx.AsyncClient) -> None:
+    land = await _page(client, "/catalogue", q="land-certificate", on="2026-01-05")
+    share = await _page(client, "/catalogue", q="vehicle-registration-fee", on="2026-01-05")
+    both = await _page(client, "/catalogue", q="land-transfer", on="2026-01-05")
+
+    assert [amount in land for amount in ("25.000 ₫", "500.000 ₫")] == [True, True]
+    assert "2% giá trị" in share
+    assert [amount in both for amount in ("28.000 ₫", "30.000 ₫")] == [True, True]

@@ -7,7 +7,7 @@ import pytest
 
 from services.fees.circumstances import NotQuotable
 from services.fees.contract import QuoteLine
-from services.fees.rules import Tariff, assess
+from services.fees.rules import ELSEWHERE, Tariff, assess
 from services.fees.tariffs import Adjustment, Catalogue
 from tests.fees.conftest import request_of
 
@@ -59,6 +59,113 @@ def test_an_expired_reduction_is_told_with_the_day_it_ended(tariff: Tariff) -> N
     assert step.text.vi == (
         "Không áp dụng mức giảm 10% theo Điều 5 Thông tư 63/2023/TT-BTC: thời hạn đã hết ngày 31/12/2025."
     )
+
+
+def test_a_window_that_has_not_begun_is_told_with_its_first_day(tariff: Tariff) -> None:
+    step = _only(tariff, filed_on="2023-12-31").steps[1]
+
+    assert (step.outcome, step.before_dong, step.after_dong) == ("not_applied", 200_000, 200_000)
+    assert step.text.vi == (
+        "Không áp dụng mức giảm 10% theo Điều 5 Thông tư 63/2023/TT-BTC: chưa đến thời hạn, bắt đầu từ 01/01/2024."
+    )
+    assert step.text.en == (
+        "The reduction of 10% under Article 5 of Circular 63/2023/TT-BTC does not apply: "
+        "its period begins only on 01/01/2024."
+    )
+
+
+def test_rules_of_other_provinces_are_told_in_one_sentence_and_only_while_they_hold(tariff: Tariff) -> None:
+    facts: dict[str, Any] = {"procedure": "cooperative-registration", "case": None, "province": "48"}
+    here = _only(tariff, **facts, commune="20242", filed_on="2022-06-01")
+    later = _only(tariff, **facts, commune="20242", filed_on="2026-06-01")
+
+    assert [step.rule for step in here.steps if step.rule == ELSEWHERE] == []
+    (step,) = [step for step in later.steps if step.rule == ELSEWHERE]
+    assert step.outcome == "not_applied"
+    assert step.instrument == "12/2025/NQ-HĐND; NQ 2025 (Hải Dương); 09/2025/NQ-HĐND; 77/2025/NQ-HĐND"
+    assert step.text.vi.startswith("Không áp dụng quy định của địa phương hoặc cơ quan khác: ")
+    assert "Resolution 12/2025/NQ-HĐND of the People's Council of Thanh Hóa" in step.text.en
+
+
+def test_a_rule_of_the_place_is_never_told_as_of_another_place(tariff: Tariff) -> None:
+    line = _only(tariff, procedure="work-permit", case=None, province="01", commune="00070", filed_on="2026-06-01")
+
+    (elsewhere,) = [step for step in line.steps if step.rule == ELSEWHERE]
+    assert "77/2025" not in elsewhere.text.vi
+    assert _by_rule(line)["ha-noi-zero-2026"] == "applied"
+
+
+def test_a_group_not_met_is_told_with_the_groups(tariff: Tariff) -> None:
+    line = _only(tariff, procedure="criminal-record", case=None, channel="counter")
+
+    (step,) = [step for step in line.steps if step.rule == "criminal-record-groups-2025"]
+    assert step.text.vi == (
+        "Không áp dụng mức thu 100.000 ₫ theo Thông tư 16/2025/TT-BTC: người nộp không thuộc nhóm được hưởng "
+        "(học sinh từ đủ 16 tuổi; sinh viên; người có công với cách mạng; thân nhân liệt sĩ "
+        "(cha mẹ đẻ, vợ hoặc chồng, con đẻ))."
+    )
+
+
+def test_the_whole_order_of_law_on_one_line(tariff: Tariff) -> None:
+    """Group rate 100,000, channel rate 90% = 180,000, local half = 100,000: one reduction, then the support of it."""
+    more = [
+        {"id": "pupils", "kind": "group_rate", "groups": ["student"], "amount_dong": 120_000},
+        {"id": "local-half", "kind": "rate", "pay_percent": 50},
+        {"id": "half-paid", "kind": "support", "support_percent": 50, "payer": "budget:79", "ceiling_dong": 40_000},
+    ]
+    changed = _plus(tariff, *({**rule, "targets": {"items": ["passport-first-issue"]}} for rule in more))
+
+    line = _only(changed, applicant_groups=["student"])
+
+    assert (line.gross_dong, line.due_dong) == (200_000, 100_000)
+    assert [(share.payer, share.amount_dong) for share in line.shares] == [("citizen", 60_000), ("budget:79", 40_000)]
+    assert [step.rule for step in line.steps if step.outcome == "applied"] == [
+        "passport-first-issue",
+        "local-half",
+        "half-paid",
+    ]
+    outcomes = _by_rule(line)
+    assert outcomes["pupils"] == outcomes["passport-online-2024"] == "not_applied"
+
+
+def test_a_local_waiver_beats_every_rate_and_leaves_nothing_to_support(tariff: Tariff) -> None:
+    targets = {"items": ["passport-first-issue"]}
+    waiver = {"id": "zero", "kind": "waiver", "targets": targets}
+    support = {"id": "paid", "kind": "support", "targets": targets, "support_percent": 100, "payer": "budget:79"}
+
+    line = _only(_plus(tariff, waiver, support))
+
+    assert (line.gross_dong, line.due_dong, len(line.shares)) == (200_000, 0, 1)
+    assert next(s.text.vi for s in line.steps if s.rule == "paid").endswith("khoản này đã là 0 đồng.")
+    assert "các mức giảm không cộng dồn" in next(s.text.vi for s in line.steps if s.rule == "passport-online-2024")
+
+
+def test_a_rule_may_hold_for_one_agency_and_its_units_alone(tariff: Tariff) -> None:
+    rule = {
+        "id": "one-agency",
+        "kind": "waiver",
+        "targets": {"procedures": ["passport"]},
+        "scope": {"level": "agency", "code": "H29.12"},
+    }
+    changed = _plus(tariff, rule)
+
+    assert _only(changed, agency="H29.12").due_dong == 0
+    assert _only(changed, agency="H29.12.03").due_dong == 0
+    assert _only(changed, agency="H29.120").due_dong == 180_000
+    assert _only(changed, agency="H29").due_dong == 180_000
+
+
+def test_a_rule_may_hold_for_one_commune_alone(tariff: Tariff) -> None:
+    rule = {
+        "id": "one-commune",
+        "kind": "waiver",
+        "targets": {"procedures": ["passport"]},
+        "scope": {"level": "commune", "code": "26740"},
+    }
+    changed = _plus(tariff, rule)
+
+    assert _only(changed).due_dong == 0
+    assert _only(changed, commune="27496").due_dong == 180_000
 
 
 def test_another_channel_is_told(tariff: Tariff) -> None:
@@ -200,7 +307,7 @@ def test_the_same_facts_are_priced_the_same_under_another_order_of_groups(tariff
         ({"applicant_commune": "99999"}, "applicant_commune", "five-digit"),
         ({"applicant_groups": ["student", "rich"]}, "applicant_groups.1", "elderly"),
         ({"applicant_groups": ["student"], "applicant_kind": "business"}, "applicant_groups", "empty"),
-        ({"quantities": {"sheets": 2}}, "quantities.sheets", "copies, pages"),
+        ({"quantities": {"sheets": 2}}, "quantities.sheets", "copies, months, pages"),
         ({"facts": {"colour": 2}}, "facts.colour", "vehicle_value_dong"),
         ({"agency": "H29\x00"}, "agency", "unprintable"),
         ({"facts": {"vehicle_value_dong": "dear"}}, "facts.vehicle_value_dong", "whole number"),

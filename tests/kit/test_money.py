@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.money import MAX_DONG, Money, dong_in_words, format_dong, percent_of, share
+from kit.money import MAX_DONG, Money, basis_points_of, dong_in_words, format_dong, percent_of, share
 
 
 @given(st.integers(0, MAX_DONG), st.lists(st.integers(0, 1000), min_size=1, max_size=12))
@@ -27,6 +27,21 @@ def test_parts_sum_to_the_whole_and_none_strays_by_more_than_a_dong(amount: int,
 )
 def test_percent_is_rounded_half_up_once(amount: int, percent: int, expected: int) -> None:
     assert percent_of(amount, percent) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "basis_points", "expected"),
+    [
+        (2_000_000_000, 15, 3_000_000),
+        (1_000_333, 50, 5_002),
+        (1_000_333, 15, 1_500),
+        (100, 50, 1),
+        (99, 50, 0),
+        (7, 10_000, 7),
+    ],
+)
+def test_hundredths_of_a_per_cent_round_half_up_too(amount: int, basis_points: int, expected: int) -> None:
+    assert basis_points_of(amount, basis_points) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Pages of the fees service. The catalogue and the trial form are public: they are law."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, cast
@@ -11,8 +12,11 @@ from kit.db import UnitOfWorkRoute, now
 from kit.web import LOCAL_ZONE, Pages, language_of, see_other
 from services.fees import queries, sentences
 from services.fees.contract import Text
+from services.fees.cuts import cut_dates
+from services.fees.law import LawDep
+from services.fees.pages.timeline import timeline_of
 from services.fees.rules import Tariff, payer_name
-from services.fees.tariffs import Legal, Scope
+from services.fees.tariffs import Legal
 from services.fees.trial import Trial, trial_of
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
@@ -34,15 +38,12 @@ class Entry:
     law: Text
     days: Text
     since: date
+    until: date | None
     source: str
     note: Text | None
     verified: bool
     state: str
     """`in_force`, `ended`, `coming` or `unconfirmed`."""
-
-
-def _tariff(request: Request) -> Tariff:
-    return cast("Tariff", request.app.state.tariff)
 
 
 def _pages(request: Request) -> Pages:
@@ -63,6 +64,26 @@ def _day(typed: str) -> tuple[date, bool]:
         return _today(), False
 
 
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """The day a page shows, and where the slider stands among the days on which something changes."""
+
+    day: date
+    understood: bool
+    days: tuple[date, ...]
+    step: int
+
+
+def _slide(days: Sequence[date], on: str, step: str, was: str) -> Slide:
+    """The slider wins when it was moved (`step` is not where it `was`); otherwise the typed day."""
+    kept = tuple(days) or (_today(),)
+    if step != was and step.isascii() and step.isdigit() and int(step) < len(kept):
+        return Slide(kept[int(step)], understood=True, days=kept, step=int(step))
+    day, understood = _day(on)
+    place = max((index for index, one in enumerate(kept) if one <= day), default=0)
+    return Slide(day, understood=understood, days=kept, step=place)
+
+
 @router.get("/")
 async def home() -> Response:
     """The first page is the catalogue."""
@@ -72,33 +93,56 @@ async def home() -> Response:
 @router.get("/catalogue")
 async def catalogue(
     request: Request,
+    law: LawDep,
     q: Annotated[str, Query(max_length=200)] = "",
     field: Annotated[str, Query(max_length=200)] = "",
     on: Annotated[str, Query(max_length=20)] = "",
+    step: Annotated[str, Query(max_length=6)] = "",
+    was: Annotated[str, Query(max_length=6)] = "",
 ) -> Response:
     """All procedures with what they cost on a day."""
-    tariff, (day, understood) = _tariff(request), _day(on)
+    tariff = law.tariff
+    slide = _slide(queries.days_of_change(tariff), on, step, was)
+    day, understood = slide.day, slide.understood
     lang = language_of(request)
     fields = sorted({(p.field.vi, getattr(p.field, lang)) for p in tariff.catalogue.procedures})
     found = queries.procedures_matching(tariff, q, field)
     rows = [
-        {"procedure": p, "amounts": queries.amounts_on(p, day), "verified": queries.summary_of(p).verified}
+        {
+            "procedure": p,
+            "amounts": queries.amounts_on(p, day),
+            "shares": queries.shares_on(p, day),
+            "verified": queries.summary_of(p).verified,
+        }
         for p in sorted(found, key=lambda p: (queries.folded(p.field.vi), p.title.vi))
     ]
     return _pages(request).render(
-        request, "catalogue.html.j2", rows=rows, fields=fields, q=q, chosen=field, on=day, understood=understood
+        request,
+        "catalogue.html.j2",
+        rows=rows,
+        fields=fields,
+        q=q,
+        chosen=field,
+        on=day,
+        understood=understood,
+        slide=slide,
     )
 
 
 @router.get("/catalogue/{slug}")
 async def procedure(
     request: Request,
+    law: LawDep,
     slug: Annotated[str, Path(max_length=64)],
     on: Annotated[str, Query(max_length=20)] = "",
+    step: Annotated[str, Query(max_length=6)] = "",
+    was: Annotated[str, Query(max_length=6)] = "",
 ) -> Response:
     """One procedure: rates in force on a day, and everything that was, is and will be."""
-    tariff, (day, understood) = _tariff(request), _day(on)
+    tariff = law.tariff
     chosen = queries.procedure_of(tariff, slug)
+    slide = _slide(cut_dates(tariff.catalogue, chosen), on, step, was)
+    day, understood = slide.day, slide.understood
     rates = [
         _entry(tariff, rate, item.label, sentences.description(rate), day) for item, rate in queries.rates_of(chosen)
     ]
@@ -116,15 +160,17 @@ async def procedure(
         rates=[entry for entry in rates if entry.state == "in_force"],
         adjustments=[entry for entry in adjustments if entry.state == "in_force"],
         history=history,
+        bars=timeline_of(history, day),
+        slide=slide,
         on=day,
         understood=understood,
     )
 
 
 @router.get("/instruments")
-async def instruments(request: Request) -> Response:
+async def instruments(request: Request, law: LawDep) -> Response:
     """Every instrument the catalogue rests on, and the rules that are known of but not applied."""
-    tariff = _tariff(request)
+    tariff = law.tariff
     waiting = [
         _entry(
             tariff,
@@ -144,14 +190,14 @@ async def instruments(request: Request) -> Response:
         instruments=list(tariff.catalogue.instruments),
         waiting=waiting,
         sources=sources,
-        version=tariff.version,
+        version=law.version,
     )
 
 
 @router.get("/try")
-async def try_it(request: Request) -> Response:
+async def try_it(request: Request, law: LawDep) -> Response:
     """A calculation form whose answer shows every rule that was applied or left."""
-    tariff = _tariff(request)
+    tariff = law.tariff
     # A page address is typed and shared by people: unknown or oversized values are dropped, not refused.
     values = {key: value[:200] for key, value in request.query_params.items() if key not in ("groups", "lang")}
     groups = [slug for slug in request.query_params.getlist("groups") if slug in tariff.vocabulary.groups]
@@ -190,27 +236,13 @@ def _entry(tariff: Tariff, entry: Legal, title: Text, text: Text, on: date, *, u
     return Entry(
         title=title,
         text=text,
-        place=_place(tariff, entry.scope),
+        place=queries.place_in_words(tariff, entry.scope),
         law=sentences.titled(tariff.law(entry)),
         days=sentences.titled(sentences.window(entry)),
         since=entry.valid_from,
+        until=entry.valid_to,
         source=entry.source,
         note=entry.note,
         verified=entry.verified and not unconfirmed,
         state="unconfirmed" if unconfirmed else state,
     )
-
-
-def _place(tariff: Tariff, scope: Scope) -> Text:
-    places = tariff.places
-    if scope.level == "country":
-        return Text(vi="Cả nước", en="The whole country")
-    if scope.level == "province":
-        name = places.provinces.get(scope.code) or places.old_provinces.get(scope.code, scope.code)
-        return Text(vi=name, en=name)
-    if scope.level == "old_province":
-        name = places.old_provinces.get(scope.code, scope.code)
-        return Text(vi=f"{name} (trước 01/07/2025)", en=f"{name} (before 01/07/2025)")
-    commune = places.get(scope.code)
-    name = commune.name if commune else scope.code
-    return Text(vi=name, en=name)
