@@ -96,7 +96,7 @@ def _bill(maker: _Maker, number: int) -> None:
     _faulty_bill(maker, chance.choice(FAULTS), key, amount, on, reference, name)
 
 
-def _faulty_bill(maker: _Maker, fault: str, key: str, amount: int, on: date, reference: str, name: str) -> None:  # noqa: C901 — a table of faults
+def _faulty_bill(maker: _Maker, fault: str, key: str, amount: int, on: date, reference: str, name: str) -> None:
     chance = maker.random
     at = chance.randrange(2, len(reference) - 1)
     match fault:
