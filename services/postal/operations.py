@@ -115,7 +115,7 @@ async def next_number(session: AsyncSession) -> s10.ItemNumber:
 # --- shipments -----------------------------------------------------------------------------------
 
 
-async def book_shipment(session: AsyncSession, body: CreateShipment) -> tuple[Shipment, bool]:
+async def book_shipment(session: AsyncSession, body: CreateShipment, *, hold_days: int) -> tuple[Shipment, bool]:
     """Book a leg; the second of the pair tells whether it is new.
 
     The same key again gives the first shipment. Raises AlreadyDifferent on other content under the key, BadInput
@@ -125,7 +125,7 @@ async def book_shipment(session: AsyncSession, body: CreateShipment) -> tuple[Sh
     found = await _by_key(session, body.shipment_key)
     if found is None:
         await _check_belongings(session, body)
-        row = _new_shipment(body, sent, number=str(await next_number(session)), at=now())
+        row = _new_shipment(body, sent, number=str(await next_number(session)), hold_days=hold_days, at=now())
         statement = insert(Shipment).values(row.model_dump()).on_conflict_do_nothing(index_elements=["shipment_key"])
         made = (await session.exec(statement.returning(col(Shipment.id)))).one_or_none()
         found = await _by_key(session, body.shipment_key)
@@ -163,7 +163,7 @@ async def _check_belongings(session: AsyncSession, body: CreateShipment) -> None
         )
 
 
-def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, at: datetime) -> Shipment:
+def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, hold_days: int, at: datetime) -> Shipment:
     return Shipment(
         id=new_id("shp"),
         shipment_key=body.shipment_key,
@@ -186,10 +186,11 @@ def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, at
         custodian=rules.sender(body.direction),
         last_seen_at=at,
         chain_head=chain.START,
+        hold_days=hold_days,
     )
 
 
-async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Sender, hold_days: int) -> Shipment:
+async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Sender, terms: rules.Terms) -> Shipment:
     """Cancel before pickup. Cancelled already: nothing happens. Raises NoSuchShipment, CannotCancel."""
     row = await queries.shipment(session, shipment_id, lock=True)
     if row.status == "cancelled":
@@ -214,7 +215,7 @@ async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Se
         device_seq=max(1, row.chain_length + 1),
     )
     as_office = Sender(sender.actor, "system" if sender.source == "courier" else sender.source)
-    await recording.record_events(session, [event], sender=as_office, at=at, hold_days=hold_days)
+    await recording.record_events(session, [event], sender=as_office, at=at, terms=terms)
     return row
 
 

@@ -93,17 +93,29 @@ async def events_of(session: AsyncSession, shipment_ids: Iterable[str]) -> dict[
     return found
 
 
+def happened_at(event: Event) -> datetime:
+    """When a fact happened: the device's time less the skew it reported when it synchronised."""
+    return event.occurred_at - timedelta(milliseconds=event.skew_ms or 0)
+
+
 def fact_of(event: Event) -> custody.Fact:
-    """A stored event as the fold sees it."""
+    """A stored event as the fold sees it: with its time by the service's clock."""
     evidence = contract.Evidence.model_validate(event.evidence) if event.evidence is not None else None
+    party = contract.Party.model_validate(event.party) if event.party is not None else None
     return custody.Fact(
         event_id=event.id,
         kind=cast("contract.EventKind", event.kind),
-        occurred_at=event.occurred_at,
+        occurred_at=happened_at(event),
         received_at=event.received_at,
         source=cast("rules.Source", event.source),
         actor=event.actor,
         device_seq=event.device_seq,
+        device_id=event.device_id,
+        place=event.place,
+        skew=timedelta(milliseconds=event.skew_ms) if event.skew_ms is not None else None,
+        code_right=event.code_right,
+        party=party,
+        voids=tuple(event.voids or ()),
         reason=cast("contract.ReasonCode | None", event.reason),
         measure=cast("contract.MeasureCode | None", event.measure),
         cash_collected_dong=event.cash_collected_dong,
@@ -112,8 +124,15 @@ def fact_of(event: Event) -> custody.Fact:
 
 
 def log_body(event: Event) -> dict[str, object]:
-    """Everything of an event that its hash covers."""
+    """Everything of an event that its hash covers. What an event does not have is left out."""
+    later = {
+        "code_right": event.code_right,
+        "party": event.party,
+        "skew_ms": event.skew_ms,
+        "voids": event.voids,
+    }
     return {
+        **{name: value for name, value in later.items() if value is not None},
         "actor": event.actor,
         "body_sha256": event.body_sha256,
         "cash_collected_dong": event.cash_collected_dong,
@@ -164,6 +183,10 @@ def shipment_record(row: Shipment, pieces: Sequence[Piece], *, public_url: str) 
         tracking_url=f"{public_url}/track/{row.s10}",
         created_at=row.created_at,
         version=row.version,
+        pickup_status=cast("contract.PickupStatus", row.pickup_status),
+        files_missing=row.files_missing,
+        release_since=row.release_since,
+        release_to=row.release_to,
     )
 
 
@@ -282,11 +305,16 @@ _PUBLIC_PLACES = frozenset(
 """Kinds whose place is a post office. At a door, a place could name a person or a home: it stays inside."""
 
 
+_INSIDE = frozenset({"evidence_stored", "custody_released", "custody_accepted", "pickup_rejected"})
+"""Kinds that say nothing to those who wait for the envelope."""
+
+
 async def tracking(session: AsyncSession, number: str) -> contract.Tracking:
     """What anybody who holds the number may know. Raises BadInput, NoSuchShipment."""
     row = await shipment_by_number(session, number)
     log = (await events_of(session, [row.id]))[row.id]
-    applied = sorted((e for e in log if e.applied), key=lambda entry: fact_of(entry.event).order)
+    told = (e for e in log if e.applied and e.event.kind not in _INSIDE)
+    applied = sorted(told, key=lambda entry: fact_of(entry.event).order)
     status = cast("contract.ShipmentStatus", row.status)
     return contract.Tracking(
         s10=row.s10,
@@ -307,7 +335,7 @@ def _tracking_event(event: Event) -> contract.TrackingEvent:
         reason = rules.REASONS[cast("contract.ReasonCode", event.reason)]
         vi, en = f"{vi}: {reason.vi.lower()}", f"{en}: {reason.en.lower()}"
     return contract.TrackingEvent(
-        occurred_at=event.occurred_at,
+        occurred_at=happened_at(event),
         text_vi=vi,
         text_en=en,
         place=event.place if event.kind in _PUBLIC_PLACES else "",
@@ -320,7 +348,7 @@ TASKS: Mapping[contract.Task, tuple[contract.ShipmentStatus, ...]] = {
     "pick_up": ("booked", "pickup_in_progress", "pickup_failed"),
     "deliver": ("out_for_delivery", "delivered_pending_evidence"),
     "take_out": ("at_delivery_office", "attempt_failed"),
-    "hand_in": ("collected",),
+    "hand_in": ("collected", "collected_pending_evidence"),
     "keep": ("ready_for_collection", "held"),
 }
 """What a courier does about an item in each state; other states are not on a round."""
@@ -400,6 +428,7 @@ async def undeposited_cash(session: AsyncSession, courier: str) -> tuple[int, in
 # --- board ---------------------------------------------------------------------------------------
 
 _ON_THE_MOVE = (
+    "collected_pending_evidence",
     "collected",
     "at_origin_office",
     "in_transit",

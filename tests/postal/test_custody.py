@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.postal import rules
-from services.postal.contract import Custodian, EventKind, Evidence, MeasureCode, ReasonCode, ShipmentStatus
+from services.postal.contract import (
+    Custodian,
+    EventKind,
+    Evidence,
+    EvidenceFile,
+    MeasureCode,
+    Party,
+    PickupStatus,
+    ReasonCode,
+    ShipmentStatus,
+)
 from services.postal.custody import Custody, Fact, Leg, Verdict, fold
 
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
@@ -119,7 +129,9 @@ def test_an_outbound_leg_is_delivered_only_into_an_officers_hands() -> None:
         (Evidence(receiver="addressee"), "delivered_pending_evidence"),
         (Evidence(proof="photo"), "delivered_pending_evidence"),
         (Evidence(receiver="agency_officer", proof="photo"), "delivered_pending_evidence"),
-        (Evidence(receiver="authorised_person", proof="code"), "delivered"),
+        (Evidence(receiver="addressee", proof="photo"), "delivered_pending_evidence"),
+        (Evidence(receiver="addressee", proof="code"), "delivered_pending_evidence"),
+        (Evidence(receiver="authorised_person", proof="signature"), "delivered"),
     ],
 )
 def test_delivered_needs_the_fact_and_its_proof(evidence: Evidence | None, status: str) -> None:
@@ -128,7 +140,7 @@ def test_delivered_needs_the_fact_and_its_proof(evidence: Evidence | None, statu
 
 def test_evidence_that_comes_later_completes_the_delivery() -> None:
     claimed = fact("handed_over", 26, evidence=Evidence(receiver="addressee"))
-    proof = fact("evidence_added", 27, evidence=Evidence(proof="photo"))
+    proof = fact("evidence_added", 27, evidence=Evidence(proof="signature"))
 
     custody = fold(leg(), (*JOURNEY[:-1], claimed, proof))
 
@@ -404,12 +416,16 @@ EVIDENCES = (
     BY_OFFICER,
     Evidence(receiver="addressee"),
     Evidence(proof="photo"),
+    Evidence(receiver="addressee", proof="code", code="ABC"),
+    Evidence(receiver="addressee", proof="photo", files=(EvidenceFile(kind="handover_photo", sha256="1" * 64),)),
+    SEALED.model_copy(update={"files": (EvidenceFile(kind="seal_photo", sha256="2" * 64),)}),
 )
+PARTIES = (Party(custodian="post_office", name="BC Hoàn Kiếm"), Party(custodian="courier", name="buu-ta-2"))
 
 
 @st.composite
-def any_fact(draw: st.DrawFn) -> Fact:
-    kind = draw(st.sampled_from(KINDS))
+def any_fact(draw: st.DrawFn, kinds: tuple[EventKind, ...] = KINDS) -> Fact:
+    kind = draw(st.sampled_from(kinds))
     hour = draw(st.integers(0, 40))
     delay = draw(st.sampled_from((0, 1, 30)))
     return Fact(
@@ -418,7 +434,11 @@ def any_fact(draw: st.DrawFn) -> Fact:
         occurred_at=START + timedelta(hours=hour),
         received_at=START + timedelta(hours=hour + delay),
         source=draw(st.sampled_from(("carrier", "courier", "dispatcher", "system"))),
-        actor="someone",
+        actor=draw(st.sampled_from(("someone", "somebody-else"))),
+        device_id=draw(st.sampled_from(("phone-1", "phone-2"))),
+        skew=draw(st.sampled_from((None, timedelta(0), timedelta(hours=26)))),
+        code_right=draw(st.sampled_from((None, False, True))),
+        party=draw(st.sampled_from(PARTIES)) if kind in ("custody_released", "custody_accepted") else None,
         device_seq=draw(st.integers(1, 3)),
         reason=draw(st.sampled_from(("R01", "R13", "R20", None))),
         measure=draw(st.sampled_from(("M1", "M2", None))),

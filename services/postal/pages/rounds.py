@@ -37,6 +37,7 @@ MOVE_WORDS: dict[str, wording.Words] = {
 MOVES: dict[str, tuple[str, ...]] = {
     "booked": ("pickup_started",),
     "pickup_failed": ("pickup_started",),
+    "collected_pending_evidence": ("arrived_origin_office",),
     "collected": ("arrived_origin_office",),
     "at_delivery_office": ("out_for_delivery", "ready_for_collection"),
     "attempt_failed": ("out_for_delivery", "ready_for_collection", "arrived_delivery_office"),
@@ -169,7 +170,7 @@ async def deliver(
 ) -> Response:
     """Handed over: to whom, how it is proved, and the cash taken."""
     row = await queries.shipment(session, shipment_id)
-    evidence = {"receiver": field_of(form, "receiver") or None, "proof": field_of(form, "proof") or None}
+    evidence = {name: field_of(form, name).strip() or None for name in ("receiver", "proof", "code")}
     content = {"evidence": evidence, "cash_collected_dong": dong_of(field_of(form, "cash"))}
     kind = "evidence_added" if row.status == "delivered_pending_evidence" else "handed_over"
     if kind == "evidence_added":

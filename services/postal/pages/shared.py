@@ -14,7 +14,7 @@ from kit.auth import Principal
 from kit.db import now
 from kit.ids import uuid7
 from kit.web import Pages, flash
-from services.postal import recording, rules, wording
+from services.postal import cases, recording, rules, wording
 from services.postal.contract import EventResult, PostEvent
 from services.postal.models import Shipment
 from services.postal.storable import check_storable
@@ -49,6 +49,20 @@ def terms_of(request: Request) -> rules.Terms:
 
 
 TermsDep = Annotated[rules.Terms, Depends(terms_of)]
+
+
+def plan_of(request: Request) -> cases.Plan:
+    """By which calendar and allowances this installation counts."""
+    return cast("cases.Plan", request.app.state.plan)
+
+
+def desk_terms_of(request: Request) -> cases.DeskTerms:
+    """What the operator decided about links and cash."""
+    return cast("cases.DeskTerms", request.app.state.desk_terms)
+
+
+PlanDep = Annotated[cases.Plan, Depends(plan_of)]
+DeskTermsDep = Annotated[cases.DeskTerms, Depends(desk_terms_of)]
 
 
 def show(request: Request, template: str, /, status_code: int = 200, **context: object) -> HTMLResponse:
@@ -129,9 +143,7 @@ async def record(
     check_storable(event)
     source: rules.Source = "dispatcher" if person.may("postal:dispatch") else "courier"
     sender = recording.Sender(person.actor, source)
-    [result] = await recording.record_events(
-        session, [event], sender=sender, at=at, hold_days=terms_of(request).hold_days
-    )
+    [result] = await recording.record_events(session, [event], sender=sender, at=at, terms=terms_of(request))
     _say(request, result)
     return result
 
