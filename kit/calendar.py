@@ -5,6 +5,7 @@ that a page can show on what a deadline rests. Years for which the movable holid
 `covers(day) == False`: fixed holidays still hold there, and whoever shows a deadline says that it may move.
 """
 
+import calendar
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -39,6 +40,12 @@ class Pause:
     def __post_init__(self) -> None:
         if self.until < self.since:
             raise ValueError("a pause ends after it began")
+
+
+def months_after(day: date, months: int) -> date:
+    """The same day so many months later, or the last day of that month when it has none such."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 @dataclass(frozen=True)

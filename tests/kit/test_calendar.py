@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.calendar import VIETNAM_DAYS, BusinessCalendar, DayOff, Pause, vietnam_calendar
+from kit.calendar import VIETNAM_DAYS, BusinessCalendar, DayOff, Pause, months_after, vietnam_calendar
 
 CALENDAR = vietnam_calendar()
 DAYS = st.dates(date(2025, 1, 1), date(2027, 10, 1))
@@ -107,6 +107,11 @@ def test_a_calendar_without_any_working_day_is_found_out() -> None:
         never.next_working_day(date(2026, 1, 1))
     with pytest.raises(ValueError, match="too little"):
         never.add_working_time(local("2026-01-01T00:00:00"), timedelta(hours=1))
+
+
+def test_months_end_on_the_last_day_where_the_month_is_short() -> None:
+    assert months_after(date(2026, 8, 31), 6) == date(2027, 2, 28)
+    assert months_after(date(2026, 11, 22), 1) == date(2026, 12, 22)
 
 
 @given(DAYS, st.integers(1, 30))

@@ -12,7 +12,7 @@ from kit.pagination import DEFAULT_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
 from services.postal import claims, contract, custody, labels, operations, queries, rules, s10, wording
 from services.postal.models import Event, Shipment
-from services.postal.pages.shared import PAGE_FORM, Identifier, TermsDep, field_of, new_ticket, record, show
+from services.postal.pages.shared import PAGE_FORM, Identifier, PlanDep, TermsDep, field_of, new_ticket, record, show
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -179,15 +179,18 @@ async def move(
 
 @router.post("/shipments/{shipment_id}/claim", openapi_extra=PAGE_FORM)
 async def open_claim(
-    request: Request, shipment_id: Identifier, session: SessionDep, person: Dispatcher, form: FormDep
+    request: Request, shipment_id: Identifier, session: SessionDep, person: Dispatcher, form: FormDep, plan: PlanDep
 ) -> Response:
-    """Enter a claim for a shipment that was declared lost or damaged."""
+    """Enter a claim for a shipment that was declared lost or damaged, or is presumed lost, or late."""
     row = await queries.shipment(session, shipment_id)
-    reason = "damaged" if row.status == "damaged" else "lost"
-    body = contract.CreateClaim.model_validate(
-        {"claim_key": f"desk/{field_of(form, 'event_id')[:64]}", "shipment_id": row.id, "reason": reason}
-    )
-    claim, _ = await claims.submit_claim(session, body, created_by=person.actor)
+    asked = field_of(form, "reason")
+    reason = asked if asked in wording.CLAIM_REASON else ("damaged" if row.status == "damaged" else "lost")
+    body = await claims.claim_body(session, row.id, reason)
+    try:
+        claim, _ = await claims.submit_claim(session, body, created_by=person.actor, plan=plan)
+    except Problem as problem:
+        flash(request, "error", problem.vi, problem.en)
+        return see_other(f"/shipments/{row.id}")
     flash(request, "success", "Đã lập khiếu nại.", "The claim has been entered.")
     return see_other(f"/claims/{claim.id}")
 
