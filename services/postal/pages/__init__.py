@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter
 
-from services.postal.pages import desk, rounds, tracking
+from services.postal.pages import desk, rounds, sync, tracking, verifying
 
 router = APIRouter()
 router.include_router(tracking.router)
+router.include_router(verifying.router)
+router.include_router(sync.router)
 router.include_router(rounds.router)
 router.include_router(desk.router)

@@ -1,0 +1,86 @@
+"""What a courier's phone takes along for a day without signal: the stops, and all it needs to judge on its own."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from kit.pagination import MAX_LIMIT
+from services.postal import codes, contract, labels, queries, rules, wording
+from services.postal.models import Shipment
+
+MOST_STOPS = 1_000
+"""More stops than any round has; the rest is told, not hidden (`more`)."""
+
+
+async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[str, Any]:
+    """The stops of a round with checklists and seals, and the tables of reasons, measures, receivers and proofs.
+
+    A seal lets the phone tell a right delivery code or label from a wrong one; neither can be read out of it.
+    """
+    stops: list[contract.Stop] = []
+    cursor: str | None = None
+    while len(stops) < MOST_STOPS:
+        page = await queries.stops(session, task=None, commune=None, cursor=cursor, limit=MAX_LIMIT)
+        stops += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    pieces = await queries.pieces_of(session, [stop.shipment_id for stop in stops])
+    seals = await _seal_numbers(session, [stop.shipment_id for stop in stops])
+    count, total = await queries.undeposited_cash(session, courier)
+    packed = await asyncio.to_thread(_packed, stops, secret)
+    for stop in packed:
+        stop["checklist"] = [[piece.position, piece.name] for piece in pieces[stop["shipment_id"]]]
+        stop["seal_number"] = seals.get(stop["shipment_id"])
+    return {
+        "stops": packed,
+        "more": cursor is not None,
+        "reasons": _reasons(),
+        "measures": {code: list(words) for code, words in rules.MEASURES.items()},
+        "statuses": {status: list(words) for status, words in wording.STATUS.items()},
+        "receivers": {
+            direction: [[name, *wording.RECEIVER[name]] for name in sorted(names)]
+            for direction, names in rules.PROPER_RECEIVERS.items()
+        },
+        "cash": {"count": count, "total_dong": total},
+        "code_tries": codes.MAX_TRIES,
+    }
+
+
+def _packed(stops: list[contract.Stop], secret: str) -> list[dict[str, Any]]:
+    found = []
+    for stop in stops:
+        packed = stop.model_dump(mode="json")
+        token = labels.label_token(secret, stop.s10)
+        packed["label_seal"] = hashlib.sha256(token.encode()).hexdigest()
+        if stop.direction == "return":
+            seal = codes.receiver_seal(secret, stop.s10)
+            packed["code_seal"] = {"salt": seal.salt, "digest": seal.digest, "rounds": seal.rounds}
+        found.append(packed)
+    return found
+
+
+async def _seal_numbers(session: AsyncSession, shipment_ids: list[str]) -> dict[str, str]:
+    query = select(Shipment.id, Shipment.seal_number).where(
+        col(Shipment.id).in_(shipment_ids), col(Shipment.seal_number).is_not(None)
+    )
+    return {shipment_id: str(number) for shipment_id, number in (await session.exec(query)).all()}
+
+
+def _reasons() -> dict[rules.Stage, list[dict[str, Any]]]:
+    stages: tuple[rules.Stage, ...] = ("pickup", "delivery")
+    return {
+        stage: [
+            {
+                "code": reason.code,
+                "words": [reason.vi, reason.en],
+                "measures": list(rules.allowed_measures(reason.code, stage)),
+            }
+            for reason in rules.REASONS.values()
+            if rules.allowed_measures(reason.code, stage)
+        ]
+        for stage in stages
+    }
