@@ -17,7 +17,19 @@ from kit.calendar import vietnam_calendar
 from kit.db import now, transaction
 from kit.settings import text_of
 from kit.web import NavItem, Site
-from services.postal import api, cases, deadlines, desk_api, evidence, field_api, operations, pages, rules
+from services.postal import (
+    api,
+    cases,
+    deadlines,
+    desk_api,
+    evidence,
+    field_api,
+    ledger_api,
+    operations,
+    pages,
+    roots,
+    rules,
+)
 from services.postal.models import outbox
 from services.postal.settings import PostalSettings
 from services.postal.storage import Bucket, EvidenceStore
@@ -71,6 +83,13 @@ async def _evidence_retention(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def _daily_seals(app: FastAPI) -> AsyncIterator[None]:
+    """Beside the service, every day that is over gets its published seal."""
+    async with background(roots.keep_publishing(app.state.sessions)):
+        yield
+
+
 def _evidence_store(settings: PostalSettings) -> EvidenceStore:
     secret = settings.evidence_secret_access_key
     bucket = Bucket(
@@ -90,9 +109,9 @@ def create_app(settings: PostalSettings | None = None) -> FastAPI:
             name="postal",
             title="Postal service",
             description="Carries the papers of dossiers both ways and always knows who holds them.",
-            routers=(api.router, field_api.router, desk_api.router, pages.router),
+            routers=(api.router, field_api.router, desk_api.router, ledger_api.router, pages.router),
             startup=(_lend_range,),
-            resources=(_evidence_retention,),
+            resources=(_evidence_retention, _daily_seals,),
         ),
         settings,
         outbox=outbox,

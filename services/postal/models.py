@@ -249,7 +249,11 @@ class Bag(Model, table=True):
     """Envelopes that travel as one, under one seal: what was counted in must be counted out."""
 
     __table_args__ = (
-        CheckConstraint("(opened_at is null) = (opened_by is null)", name="opened"),
+        CheckConstraint(
+            "(opened_at is null) = (opened_by is null) and (opened_at is null) = (count_out is null) "
+            "and (opened_at is null) = (seal_intact is null)",
+            name="opened",
+        ),
         CheckConstraint("opened_by <> closed_by", name="two_people"),
         CheckConstraint("count_in >= 1 and count_out >= 0", name="counts"),
         Index("uq_bag_seal_number_open", "seal_number", unique=True, postgresql_where=text("opened_at is null")),
@@ -268,6 +272,7 @@ class Bag(Model, table=True):
     count_out: int | None = None
     surplus: list[str] = Field(default_factory=list, sa_type=Json)
     """Item numbers found in the bag that its manifest does not name."""
+    seal_intact: bool | None = None
 
 
 class BagItem(Model, table=True):

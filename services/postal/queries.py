@@ -287,7 +287,7 @@ async def receipt(session: AsyncSession, shipment_id: str) -> contract.PickupRec
         shipment_id=row.id,
         dossier_code=row.dossier_code,
         direction=cast("contract.Direction", row.direction),
-        collected_at=found.event.occurred_at,
+        collected_at=happened_at(found.event),
         collected_by=found.event.actor,
         pieces=tuple(contract.Piece(position=p.position, name=p.name, collected=p.collected) for p in pieces),
         page_count=evidence.page_count,

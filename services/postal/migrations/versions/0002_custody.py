@@ -65,7 +65,12 @@ def upgrade() -> None:
         sa.Column("opened_at", Instant(timezone=True), nullable=True),
         sa.Column("count_out", sa.Integer(), nullable=True),
         sa.Column("surplus", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
-        sa.CheckConstraint("(opened_at is null) = (opened_by is null)", name=op.f("ck_bag_opened")),
+        sa.Column("seal_intact", sa.Boolean(), nullable=True),
+        sa.CheckConstraint(
+            "(opened_at is null) = (opened_by is null) and (opened_at is null) = (count_out is null) "
+            "and (opened_at is null) = (seal_intact is null)",
+            name=op.f("ck_bag_opened"),
+        ),
         sa.CheckConstraint("count_in >= 1 and count_out >= 0", name=op.f("ck_bag_counts")),
         sa.CheckConstraint("opened_by <> closed_by", name=op.f("ck_bag_two_people")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bag")),
