@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.pagination import MAX_LIMIT
 from services.postal import codes, contract, labels, queries, rules, wording
+from services.postal.desk_models import Assignment
 from services.postal.models import Shipment
 
 MOST_STOPS = 1_000
@@ -16,7 +17,7 @@ MOST_STOPS = 1_000
 
 
 async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[str, Any]:
-    """The stops of a round with checklists and seals, and the tables of reasons, measures, receivers and proofs.
+    """The stops of a courier's round with checklists and seals, and the tables of reasons, measures and receivers.
 
     A seal lets the phone tell a right delivery code or label from a wrong one; neither can be read out of it.
     """
@@ -28,6 +29,8 @@ async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[
         cursor = page.next_cursor
         if cursor is None:
             break
+    others = await _given_to_others(session, [stop.shipment_id for stop in stops], courier)
+    stops = [stop for stop in stops if stop.shipment_id not in others]
     pieces = await queries.pieces_of(session, [stop.shipment_id for stop in stops])
     seals = await _seal_numbers(session, [stop.shipment_id for stop in stops])
     count, total = await queries.undeposited_cash(session, courier)
@@ -61,6 +64,16 @@ def _packed(stops: list[contract.Stop], secret: str) -> list[dict[str, Any]]:
             packed["code_seal"] = {"salt": seal.salt, "digest": seal.digest, "rounds": seal.rounds}
         found.append(packed)
     return found
+
+
+async def _given_to_others(session: AsyncSession, shipment_ids: list[str], courier: str) -> set[str]:
+    """Stops that a dispatcher gave to somebody else. What was given to nobody is on every round."""
+    query = select(Assignment.shipment_id).where(
+        col(Assignment.shipment_id).in_(shipment_ids),
+        col(Assignment.courier).is_not(None),
+        col(Assignment.courier) != courier,
+    )
+    return set((await session.exec(query)).all())
 
 
 async def _seal_numbers(session: AsyncSession, shipment_ids: list[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ A file once written is never written again: its name is the SHA-256 of what is i
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,7 +39,13 @@ class EvidenceStore:
     """Files by their SHA-256. Calls go to a disk or a network: make none of them inside a transaction."""
 
     def __init__(self, address: str, bucket: Bucket | None = None) -> None:
-        self._store = _s3(address, bucket or Bucket()) if address.startswith("s3://") else _folder(address)
+        self._address = address
+        self._bucket = bucket or Bucket()
+
+    @cached_property
+    def _store(self) -> LocalStore | S3Store:
+        """Made at the first file: a service that is given none leaves no folder behind."""
+        return _s3(self._address, self._bucket) if self._address.startswith("s3://") else _folder(self._address)
 
     async def put(self, content: bytes) -> str:
         """Keep a file and give its name. Keeping it again changes nothing. Raises StorageError."""
@@ -98,6 +105,7 @@ def _s3(address: str, bucket: Bucket) -> S3Store:
         parts.netloc,
         prefix=parts.path.strip("/") or None,
         config={name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type,misc]
+        retry_config={"max_retries": 2, "retry_timeout": _TIMEOUT},
         client_options={
             "allow_http": bool(bucket.endpoint and bucket.endpoint.startswith("http://")),
             "timeout": _TIMEOUT,
