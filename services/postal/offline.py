@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from sqlmodel import col, select
@@ -14,6 +15,49 @@ from services.postal.models import Shipment
 
 MOST_STOPS = 1_000
 """More stops than any round has; the rest is told, not hidden (`more`)."""
+
+
+MOVES: Mapping[str, tuple[contract.EventKind, ...]] = {
+    "booked": ("pickup_started",),
+    "pickup_failed": ("pickup_started",),
+    "collected_pending_evidence": ("arrived_origin_office",),
+    "collected": ("arrived_origin_office",),
+    "at_delivery_office": ("out_for_delivery", "ready_for_collection"),
+    "attempt_failed": ("out_for_delivery", "ready_for_collection", "arrived_delivery_office"),
+    "out_for_delivery": ("arrived_delivery_office",),
+    "held": ("released",),
+    "ready_for_collection": ("out_for_delivery",),
+}
+"""Steps of one press in each state."""
+
+AT_THE_DOOR = (
+    "out_for_delivery",
+    "at_delivery_office",
+    "attempt_failed",
+    "ready_for_collection",
+    "held",
+    "delivered_pending_evidence",
+)
+"""States in which an envelope can be handed to its receiver."""
+
+_FROM_A_PHONE: tuple[contract.EventKind, ...] = (
+    "pickup_started",
+    "pickup_failed",
+    "collected",
+    "partially_collected",
+    "arrived_origin_office",
+    "out_for_delivery",
+    "attempt_failed",
+    "ready_for_collection",
+    "arrived_delivery_office",
+)
+
+
+def where_it_leads() -> dict[str, tuple[str, str]]:
+    """Status and task of an item after a fact, for a phone that cannot ask: the service has the last word."""
+    led = {kind: (rules.TARGET[kind], queries.TASK_OF.get(rules.TARGET[kind], "done")) for kind in _FROM_A_PHONE}
+    waiting = ("delivered_pending_evidence", "done")
+    return {**led, "handed_over": waiting, "evidence_added": waiting, "released": ("at_delivery_office", "take_out")}
 
 
 async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[str, Any]:
@@ -41,6 +85,10 @@ async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[
     return {
         "stops": packed,
         "more": cursor is not None,
+        "moves": MOVES,
+        "leads": where_it_leads(),
+        "before": sorted(rules.BEFORE_COLLECTION),
+        "at_door": AT_THE_DOOR,
         "reasons": _reasons(),
         "measures": {code: list(words) for code, words in rules.MEASURES.items()},
         "statuses": {status: list(words) for status, words in wording.STATUS.items()},

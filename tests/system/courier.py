@@ -31,6 +31,10 @@ _TROUBLES = """async () => {
   const rows = (await Promise.all(LT.TROUBLE.map(open))).flat();
   return rows.map((row) => `${row.event.kind} ${row.state}: ${row.words[0]}`);
 }"""
+_IN_CHARGE = """async () => {
+  await navigator.serviceWorker.ready;
+  while (!navigator.serviceWorker.controller) await new Promise((done) => setTimeout(done, 20));
+}"""
 _ALL_SENT = """async () => {
   while ((await LT.summary()).unsent) await new Promise((done) => setTimeout(done, 50));
 }"""
@@ -198,8 +202,7 @@ async def phone(field: Field, browser: Browser, courier: str = "buu-ta-1", scrip
         page.set_default_timeout(10_000)
         await page.goto(f"{field.base}/courier/app")
         await page.wait_for_selector("html[data-ready='1']")
-        await page.evaluate("navigator.serviceWorker.ready")
-        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        await page.evaluate(_IN_CHARGE)
         yield Phone(field, context, page)
     finally:
         await context.close()

@@ -9,7 +9,7 @@ from kit.auth import Principal
 from kit.db import SessionDep, UnitOfWorkRoute
 from kit.pagination import MAX_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
-from services.postal import contract, labels, queries, rules, wording
+from services.postal import contract, labels, offline, queries, rules, wording
 from services.postal.models import Shipment
 from services.postal.pages.shared import PAGE_FORM, Identifier, TermsDep, dong_of, field_of, new_ticket, record, show
 
@@ -33,19 +33,6 @@ MOVE_WORDS: dict[str, wording.Words] = {
     "arrived_delivery_office": ("Mang trả về bưu cục phát", "Bring back to the office"),
     "released": ("Hết tạm giữ", "No longer kept back"),
 }
-
-MOVES: dict[str, tuple[str, ...]] = {
-    "booked": ("pickup_started",),
-    "pickup_failed": ("pickup_started",),
-    "collected_pending_evidence": ("arrived_origin_office",),
-    "collected": ("arrived_origin_office",),
-    "at_delivery_office": ("out_for_delivery", "ready_for_collection"),
-    "attempt_failed": ("out_for_delivery", "ready_for_collection", "arrived_delivery_office"),
-    "out_for_delivery": ("arrived_delivery_office",),
-    "held": ("released",),
-    "ready_for_collection": ("out_for_delivery",),
-}
-"""Steps of one press in each state."""
 
 
 @router.get("/rounds")
@@ -133,7 +120,7 @@ async def stop(request: Request, shipment_id: Identifier, session: SessionDep, p
         place=place,
         stage=stage,
         pairs=pairs,
-        moves=[(kind, MOVE_WORDS[kind]) for kind in MOVES.get(row.status, ())],
+        moves=[(kind, MOVE_WORDS[kind]) for kind in offline.MOVES.get(row.status, ())],
         receivers=[(name, wording.RECEIVER[name]) for name in receivers],
         proofs=list(wording.PROOF.items()),
         ticket=new_ticket,

@@ -29,7 +29,7 @@ LT.scan = (() => {
     const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", ...size }, audio: false });
     video.srcObject = stream;
-    await video.play();
+    video.play().catch(() => {});
     const seen = new Map();
     const look = async () => {
       if (!stream) return;
@@ -51,21 +51,16 @@ LT.scan = (() => {
     return () => { lit = !lit; track.applyConstraints({ advanced: [{ torch: lit }] }); return lit; };
   };
 
-  const picture = (file) => createImageBitmap(file, { imageOrientation: "from-image" });
-  const drawn = (image, longest) => {
-    const scale = Math.min(1, longest / Math.max(image.width, image.height));
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.max(1, Math.round(image.width * scale));
-    canvas.height = Math.max(1, Math.round(image.height * scale));
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return canvas;
-  };
   const encoded = (canvas, type, quality) => new Promise((done) => { canvas.toBlob(done, type, quality); });
 
   // Drawing a photo anew leaves its place and camera behind; quality steps down until it is small enough.
   const shrink = async (file) => {
-    const image = await picture(file);
-    const canvas = drawn(image, LONGEST);
+    const image = await createImageBitmap(file);
+    const scale = Math.min(1, LONGEST / Math.max(image.width, image.height));
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.ceil(image.width * scale);
+    canvas.height = Math.ceil(image.height * scale);
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     let blob;
     for (const quality of [0.8, 0.65, 0.5, 0.35]) {
       blob = await encoded(canvas, "image/jpeg", quality);

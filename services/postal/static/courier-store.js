@@ -103,16 +103,6 @@ self.LT = (() => {
     return hex(await crypto.subtle.deriveBits(made, key, 256)) === seal.digest;
   };
 
-  // Where a fact leaves an item until the server has spoken.
-  const AFTER = {
-    pickup_started: ["pickup_in_progress", "pick_up"], pickup_failed: ["pickup_failed", "pick_up"],
-    collected: ["collected", "hand_in"], partially_collected: ["collected", "hand_in"],
-    arrived_origin_office: ["at_origin_office", "done"], out_for_delivery: ["out_for_delivery", "deliver"],
-    attempt_failed: ["attempt_failed", "take_out"], handed_over: ["delivered_pending_evidence", "done"],
-    evidence_added: ["delivered_pending_evidence", "done"], ready_for_collection: ["ready_for_collection", "keep"],
-    arrived_delivery_office: ["at_delivery_office", "take_out"], released: ["at_delivery_office", "take_out"],
-  };
-
   const ready = () => transact(["meta"], "readwrite", async (store) => {
     const known = await got(store("meta").get("device_id"));
     if (known) return known;
@@ -133,7 +123,7 @@ self.LT = (() => {
     }
   });
 
-  const full = (error) => error?.name === "QuotaExceededError" || error?.inner?.name === "QuotaExceededError";
+  const full = (error) => error?.name === "QuotaExceededError";
 
   // Facts first: the ballast, then pictures already stored by the server, make room for them.
   const makeRoom = () => transact(["meta", "files", "blobs"], "readwrite", async (store) => {
@@ -146,6 +136,7 @@ self.LT = (() => {
     const write = () => transact(["meta", "events", "files", "stops", "drafts"], "readwrite", async (store) => {
       const owner = await got(store("meta").get("courier"));
       const device_id = await got(store("meta").get("device_id"));
+      const { leads } = await got(store("meta").get("tables"));
       let seq = await got(store("meta").get("seq"));
       for (const fact of facts) {
         seq += 1;
@@ -156,7 +147,7 @@ self.LT = (() => {
           if (file?.state === "draft") store("files").put({ ...file, kind, state: "queued", event_id: event.event_id });
         }
         const stop = await got(store("stops").get(event.s10));
-        const after = AFTER[event.kind];
+        const after = leads[event.kind];
         if (stop && after) {
           const cash = event.cash_collected_dong ? 0 : stop.cash_due_dong;
           const seal_number = event.evidence?.seal_number ?? stop.seal_number;
@@ -281,7 +272,8 @@ self.LT = (() => {
   });
 
   return {
-    AFTER, OPEN, TROUBLE, transact, got, read, meta, setMeta, sha256, uuid7, itemNumber, readLabel, codeIsRight,
+    PART: 128 * 1024,  // bytes of a file sent at once
+    OPEN, TROUBLE, transact, got, read, meta, setMeta, sha256, uuid7, itemNumber, readLabel, codeIsRight,
     ready, record, keepFile, makeRoom, full, stops, stop, putStop, takeRound, tidy, summary, rescue, takeIn, forget,
   };
 })();

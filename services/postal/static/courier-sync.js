@@ -2,7 +2,6 @@
 "use strict";
 LT.sync = (() => {
   const BATCH = 500;
-  const PART = 128 * 1024;
   const news = "BroadcastChannel" in self ? new BroadcastChannel("lien-thong-courier") : null;
   const say = (what) => {
     news?.postMessage(what);
@@ -40,7 +39,7 @@ LT.sync = (() => {
   const session = async () => {
     const { ok, answer } = await call("GET", "/courier/sync/session");
     if (!ok) throw new Stop("refused");
-    await LT.setMeta({ csrf: answer.csrf, session: answer.courier, session_name: answer.name });
+    await LT.setMeta({ csrf: answer.csrf });
     return answer;
   };
 
@@ -58,8 +57,8 @@ LT.sync = (() => {
   };
 
   const stateOf = (answer) => {
-    if (answer.result === "conflict" || answer.result === "unknown_item" || answer.result === "rejected") return answer.result;
-    return answer.attention || (!answer.applied && !["repeated"].includes(answer.anomaly)) ? "flagged" : "stored";
+    if (["conflict", "unknown_item", "rejected"].includes(answer.result)) return answer.result;
+    return answer.attention ? "flagged" : "stored";
   };
 
   const settle = (rows, answers) => LT.transact(["events", "meta", "stops"], "readwrite", async (store) => {
@@ -92,40 +91,27 @@ LT.sync = (() => {
     const { status, ok, answer } = await call("POST", "/courier/sync/events", { body });
     if (ok) {
       await settle(rows, answer.results);
-      say("events");
-      return;
+      return say("events");
     }
     if (status === 403) throw new Stop("refused");
     if (rows.length > 1) {
       const half = rows.length >> 1;
       await send(rows.slice(0, half));
-      await send(rows.slice(half));
-      return;
+      return send(rows.slice(half));
     }
     if (status >= 500 && rows[0].tries < 5) {
       await LT.transact(["events"], "readwrite", (store) => { store("events").put({ ...rows[0], tries: rows[0].tries + 1 }); });
       throw new Stop("busy");
     }
-    const words = [answer.detail ?? String(status), answer.detail ?? String(status)];
-    await settle(rows, [{ result: "rejected", words, anomaly: null, status: null }]);
+    const words = [answer.detail ?? String(status)];
+    await settle(rows, [{ result: "rejected", words }]);
   };
 
   const sendEvents = async (courier) => {
     let sent = 0;
     for (;;) {
-      const rows = await LT.transact(["events"], "readonly", async (store) => {
-        const found = [];
-        return new Promise((done, fail) => {
-          const walk = store("events").index("state").openCursor("queued");
-          walk.onerror = () => fail(walk.error);
-          walk.onsuccess = () => {
-            const cursor = walk.result;
-            if (!cursor || found.length >= BATCH) { done(found); return; }
-            if (cursor.value.owner === courier) found.push(cursor.value);
-            cursor.continue();
-          };
-        });
-      });
+      const queued = await LT.read("events", (store) => store.index("state").getAll("queued"));
+      const rows = queued.filter((row) => row.owner === courier).slice(0, BATCH);
       if (!rows.length) return sent;
       await send(rows);
       sent += rows.length;
@@ -141,18 +127,18 @@ LT.sync = (() => {
   // A file goes on from wherever the service says it has come to.
   const sendFile = async (file) => {
     const bytes = await LT.read("blobs", (store) => store.get(file.sha256));
-    if (!bytes) { await mark(file.sha256, { state: "refused", words: ["Ảnh không còn trên máy.", "The picture is no longer on the phone."] }); return; }
+    if (!bytes) return mark(file.sha256, { state: "refused", words: ["Ảnh không còn trên máy.", "The picture is no longer on the phone."] });
     const body = { sha256: file.sha256, media_type: file.type, size_bytes: bytes.byteLength };
     let { status, ok, answer } = await call("POST", "/v1/evidence", { body });
     while (ok && !answer.complete) {
-      const part = bytes.slice(answer.offset, answer.offset + PART);
+      const part = bytes.slice(answer.offset, answer.offset + LT.PART);
       const headers = { "upload-offset": String(answer.offset), "content-type": "application/octet-stream" };
       ({ status, ok, answer } = await call("PATCH", `/v1/evidence/${file.sha256}`, { body: part, headers, json: false }));
       if (status === 409 && Number.isInteger(answer.offset)) { ok = true; answer.complete = false; }
     }
     if (ok) await mark(file.sha256, { state: "stored" }, true);
     else if (status === 409 || status === 500 || status === 403) throw new Stop("busy");
-    else await mark(file.sha256, { state: "refused", words: [answer.detail, answer.detail] });
+    else await mark(file.sha256, { state: "refused", words: [answer.detail] });
     say("files");
   };
 

@@ -7,11 +7,12 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const sentences = new Map(all("[data-w]", one("#words").content).map((node) => [node.dataset.w, node.textContent]));
   const say = (key, values = {}) => (sentences.get(key) ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-  const pick = (pair) => pair[lang === "en" ? pair.length - 1 : pair.length - 2];
+  const pick = (pair) => pair.at(lang === "en" ? -1 : -2) ?? pair[0];
   const mark = lang === "en" ? "," : ".";
   const dong = (amount) => String(amount).replace(/\B(?=(\d{3})+$)/g, mark);
   const digits = (text) => Number(text.replace(/\D/g, "") || 0);
-  const clock = (moment) => new Date(moment).toLocaleString(lang === "en" ? "en-GB" : "vi-VN", { hour: "2-digit", minute: "2-digit", day: "2-digit", month: "2-digit" });
+  const two = { hour: "2-digit", minute: "2-digit", day: "2-digit", month: "2-digit" };
+  const clock = (moment) => new Date(moment).toLocaleString("en-GB", two).replace(",", "");
   const view = (name) => one(`#v-${name}`).content.cloneNode(true);
   const fill = (root, values) => {
     for (const [name, value] of Object.entries(values)) {
@@ -43,7 +44,7 @@
     if (text) (focus ?? problem).focus?.();
   };
   const buzz = (pattern) => navigator.vibrate?.(pattern);
-  const bad = (error) => { tell(say("not_saved"), "bad"); one("#live").textContent = String(error); };
+  const bad = (error) => { tell(say("not_saved"), "bad"); console.error(error); };
 
   await LT.ready();
   let tables = await LT.meta("tables");
@@ -125,15 +126,6 @@
 
   // --- one stop --------------------------------------------------------------------------------
 
-  const MOVES = {
-    booked: ["pickup_started"], pickup_failed: ["pickup_started"], collected: ["arrived_origin_office"],
-    at_delivery_office: ["out_for_delivery", "ready_for_collection"],
-    attempt_failed: ["out_for_delivery", "ready_for_collection", "arrived_delivery_office"],
-    out_for_delivery: ["arrived_delivery_office"], held: ["released"], ready_for_collection: ["out_for_delivery"],
-  };
-  const BEFORE = ["booked", "pickup_in_progress", "pickup_failed"];
-  const AT_DOOR = ["out_for_delivery", "at_delivery_office", "attempt_failed", "ready_for_collection", "held", "delivered_pending_evidence"];
-
   // A draft outlives a reload in the middle of a signature: fields, strokes and pictures, as they were.
   const drafts = new Map();
   const keepDraft = (key, change) => {
@@ -162,7 +154,7 @@
         brush.stroke();
       }
     };
-    const keep = () => keepDraft(key, { strokes: { ...drafts.get(key)?.strokes, [name]: strokes } });
+    const keep = () => keepDraft(key, { strokes: { ...drafts.get(key).strokes, [name]: strokes } }).catch(bad);
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
       return [Math.round((event.clientX - box.left) * canvas.width / box.width), Math.round((event.clientY - box.top) * canvas.height / box.height)];
@@ -177,10 +169,10 @@
       draw();
     };
     canvas.onpointermove = (event) => { if (current) { current.push(place(event)); draw(); } };
-    canvas.onpointerup = canvas.onpointercancel = () => { if (current) { current = null; keep().catch(bad); } };
-    one("[data-clear]", page).onclick = () => { strokes = []; draw(); keep().catch(bad); };
+    canvas.onpointerup = canvas.onpointercancel = () => { if (current) { current = null; keep(); } };
+    one("[data-clear]", page).onclick = () => { strokes = []; draw(); keep(); };
     paper.checked = Boolean(draft.paper?.[name]);
-    paper.onchange = () => keepDraft(key, { paper: { ...drafts.get(key)?.paper, [name]: paper.checked } }).catch(bad);
+    paper.onchange = () => keepDraft(key, { paper: { ...drafts.get(key).paper, [name]: paper.checked } }).catch(bad);
     draw();
     slot.replaceChildren(page);
     return {
@@ -216,7 +208,7 @@
         tell(say("storage_full"), "bad");
         return;
       }
-      await keepDraft(key, { photos: { ...drafts.get(key)?.photos, [kind]: file } });
+      await keepDraft(key, { photos: { ...drafts.get(key).photos, [kind]: file } });
       const small = one("canvas", root);
       small.hidden = false;
       small.setAttribute("aria-label", say(kind));
@@ -303,7 +295,7 @@
     const photo = photoField(one("[data-photo]", form), key, draft);
     const cash = cashField(form, stop);
     const turn = () => { for (const part of all("[data-for]", form)) part.hidden = part.dataset.for !== form.elements.proof.value; };
-    form.addEventListener("change", turn);
+    form.addEventListener("change", (event) => { turn(); if (event.target.value === "code") form.elements.code.focus(); });
     form.turn = turn;
     // A wrong code is counted and kept counted; after too many only another proof is left.
     const rightCode = async (typed) => {
@@ -341,7 +333,7 @@
   };
 
   const failForm = (form, stop, key, draft) => {
-    const stage = BEFORE.includes(stop.status) ? "pickup" : "delivery";
+    const stage = tables.before.includes(stop.status) ? "pickup" : "delivery";
     const { reason, measure } = form.elements;
     for (const entry of tables.reasons[stage]) reason.append(made("option", { value: entry.code }, pick(entry.words)));
     const offer = () => {
@@ -368,7 +360,7 @@
     const page = fill(view("stop"), {
       ...factsOf(stop), alarm: seen === "false" ? say("label_false") : stop.task === "done" ? say("already_done") : null,
       label: seen === "right" ? say("label_right") : null,
-      fail: say(BEFORE.includes(stop.status) ? "fail_pickup" : "fail_delivery"),
+      fail: say(tables.before.includes(stop.status) ? "fail_pickup" : "fail_delivery"),
       papers: say("papers", { n: stop.checklist.map(([, name]) => name).join("; ") }),
     });
     if (stop.phone) {
@@ -379,8 +371,8 @@
     }
     const shown = [];
     if (stop.task !== "done") {
-      if (BEFORE.includes(stop.status)) shown.push(["collect", collectForm]);
-      else if (AT_DOOR.includes(stop.status)) shown.push(["deliver", deliverForm]);
+      if (tables.before.includes(stop.status)) shown.push(["collect", collectForm]);
+      else if (tables.at_door.includes(stop.status)) shown.push(["deliver", deliverForm]);
       if (stop.status !== "delivered_pending_evidence" && shown.length) shown.push(["fail", failForm]);
     }
     one("[data-fail]", page).hidden = !shown.some(([name]) => name === "fail");
@@ -397,7 +389,7 @@
       form.addEventListener("input", () => keepDraft(key, { fields: fieldsOf(form) }).catch(bad));
       form.addEventListener("submit", once(async () => { refuse(form, ""); await submit(); }));
     }
-    for (const kind of stop.task === "done" ? [] : MOVES[stop.status] ?? []) {
+    for (const kind of stop.task === "done" ? [] : tables.moves[stop.status] ?? []) {
       const button = made("button", { type: "button", class: "button quiet large" }, say(`move_${kind}`));
       button.onclick = once(() => saved([{ s10, kind }], `${s10}/move`));
       one("[data-moves]", page).append(button);
@@ -482,7 +474,7 @@
 
   // --- the outbox ------------------------------------------------------------------------------
 
-  const problemWords = async (found) => found.problem ? say(found.problem, { name: found.name ?? "" }) : null;
+  const problemWords = (found) => found.problem ? say(found.problem, { name: found.name ?? "" }) : null;
   let total = 0;
   let leaving = false;
   let leaveSaid = null;
@@ -502,7 +494,7 @@
     const found = await showChip();
     const page = fill(view("outbox"), {
       state: found.unsent ? say("waiting_files", { n: found.queued, m: found.files }) : say("all_sent"),
-      next: await problemWords(found) ?? (found.sent_at ? say("sent_at", { when: clock(found.sent_at) }) : ""),
+      next: problemWords(found) ?? (found.sent_at ? say("sent_at", { when: clock(found.sent_at) }) : ""),
     });
     const progress = one("[data-progress]", page);
     total = Math.max(total, found.unsent);
@@ -518,11 +510,7 @@
       about_clock: off ? say(off > 0 ? "clock_ahead" : "clock_behind", { n: Math.abs(off) }) : say("clock_ok"),
       about_space: space.quota ? `${Math.ceil(space.usage / 1024 / 1024)} / ${Math.floor(space.quota / 1024 / 1024)} MB` : "–",
     };
-    for (const [key, value] of Object.entries(about)) {
-      const line = made("div");
-      line.append(made("dt", {}, say(key)), made("dd", {}, String(value)));
-      one("[data-about]", page).append(line);
-    }
+    for (const [key, value] of Object.entries(about)) one("[data-about]", page).append(made("dt", {}, say(key)), made("dd", {}, value));
     fill(page, { leave: leaveSaid });
     one("[data-do=flush]", page).onclick = () => send(true);
     one("[data-do=export]", page).onclick = once(saveRescue);
@@ -619,7 +607,7 @@
     worker?.sync?.register("flush").catch(() => {});
     await LT.sync.flush();
     const found = await showChip();
-    if (asked && found.problem) tell(await problemWords(found), "warn");
+    if (asked && found.problem) tell(problemWords(found), "warn");
     if (location.hash.startsWith("#/outbox")) await showOutbox();
   };
 
