@@ -12,27 +12,18 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Table, delete, func, inspect, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import SQLModel, col, select
+from sqlalchemy import func
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from kit.ids import new_id, new_reference
-from services.postal import chain, codes, contract, custody, queries, rules, s10, wording
-from services.postal.contract import EventBody, EventKind, EventResult, Evidence, EvidenceFile, PostalEvent, PostEvent
-from services.postal.models import (
-    Announcement,
-    CashCollection,
-    Correction,
-    Event,
-    EventFile,
-    Piece,
-    Shipment,
-    Verdict,
-    outbox,
-)
+from services.postal import chain, codes, contract, custody, logbook, news, queries, rules, s10
+from services.postal.contract import EventBody, EventKind, EventResult, Evidence, EvidenceFile, PostEvent
+from services.postal.logbook import Grown
+from services.postal.models import Correction, Event, EventFile, Shipment, Verdict
 from services.postal.models import EvidenceFile as StoredFile
+from services.postal.news import Bulletin
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +47,8 @@ class _Incoming:
 
 
 SERVICE = Sender("postal-service", "system")
+tell = news.tell
+"""Put one piece of news of a shipment into the outbox."""
 
 
 async def record_events(
@@ -254,37 +247,26 @@ async def _grow_logs(
         return
     known = await queries.events_of(session, fresh)
     pieces = await queries.pieces_of(session, fresh)
-    told = await _news_told(session, fresh)
+    bulletin = await Bulletin.begin(session, fresh, at=at)
     stored = await _stored_files(session, fresh)
-    grown: list[_Grown] = []
+    grown: list[Grown] = []
     for row in shipments:
         if row.id not in fresh:
             continue
-        log = known[row.id]
-        logged = {entry.event.id for entry in log}
+        before = {entry.event.id: (entry.applied, entry.anomaly) for entry in known[row.id]}
         named = sorted({file.sha256 for fact in fresh[row.id] for file in _files(fact.event)} & stored)
         arrived = [_file_arrived(row, sha256, at) for sha256 in named]
-        facts = {fact.event.event_id: fact for fact in (*fresh[row.id], *arrived) if fact.event.event_id not in logged}
+        facts = {fact.event.event_id: fact for fact in (*fresh[row.id], *arrived) if fact.event.event_id not in before}
         added = _append(row, list(facts.values()), at=at)
-        everything = (*(queries.fact_of(entry.event) for entry in log), *map(queries.fact_of, added))
-        result = custody.fold(leg_of(row, piece_count=len(pieces[row.id])), everything)
-        grown.append(_Grown(row, log, added, result))
-    await _insert(session, Event, [_columns(event) for one in grown for event in one.added])
-    await _insert(session, EventFile, [file for one in grown for event in one.added for file in _file_rows(event)])
-    await _store_verdicts(session, grown)
+        log = [queries.fact_of(entry.event) for entry in known[row.id]]
+        leg = leg_of(row, piece_count=len(pieces[row.id]))
+        result = custody.fold(leg, (*log, *map(queries.fact_of, added)))
+        counted = [fact for fact in log if before[fact.event_id][0]]
+        grown.append(Grown(row, before, counted, added, result, pieces[row.id]))
+    await logbook.write(session, grown)
     for one in grown:
-        await _project(session, one.row, one.result, pieces[one.row.id])
-        await _announce(session, one, told=told[one.row.id], at=at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Grown:
-    """A shipment whose log has just grown."""
-
-    row: Shipment
-    log: Sequence[queries.LoggedEvent]
-    added: Sequence[Event]
-    result: custody.Custody
+        bulletin.gather(one.row, one.result, log=one.known, added={event.id: event.kind for event in one.added})
+    await bulletin.publish(session)
 
 
 async def _stored_files(session: AsyncSession, fresh: Mapping[str, Sequence[_Incoming]]) -> set[str]:
@@ -299,16 +281,6 @@ async def _stored_files(session: AsyncSession, fresh: Mapping[str, Sequence[_Inc
         return set()
     query = select(StoredFile.sha256).where(col(StoredFile.sha256).in_(named))
     return set((await session.exec(query)).all())
-
-
-def _file_rows(event: Event) -> list[dict[str, Any]]:
-    if event.kind == "evidence_stored" or event.evidence is None:
-        return []
-    kinds = {file["sha256"]: file["kind"] for file in event.evidence.get("files", ())}
-    return [
-        {"event_id": event.id, "sha256": sha256, "shipment_id": event.shipment_id, "kind": kind}
-        for sha256, kind in kinds.items()
-    ]
 
 
 def leg_of(row: Shipment, *, piece_count: int) -> custody.Leg:
@@ -352,7 +324,8 @@ def _append(row: Shipment, facts: Sequence[_Incoming], *, at: datetime) -> list[
             voids=fact.voids,
         )
         stored.hash = chain.link_hash(row.chain_head, queries.log_body(stored))
-        row.chain_head, row.chain_length = stored.hash, stored.chain_position
+        set_committed_value(row, "chain_head", stored.hash)
+        set_committed_value(row, "chain_length", stored.chain_position)
         added.append(stored)
     return added
 
@@ -365,203 +338,3 @@ def _evidence_column(event: EventBody) -> dict[str, Any] | None:
     if not content["files"]:
         del content["files"]
     return content
-
-
-def _columns(event: Event) -> dict[str, Any]:
-    return event.model_dump()
-
-
-async def _insert(session: AsyncSession, model: type[SQLModel], rows: list[dict[str, Any]]) -> None:
-    if rows:
-        table = cast("Table", inspect(model).local_table)
-        await (await session.connection()).execute(insert(table), rows)
-
-
-async def _store_verdicts(session: AsyncSession, grown: Sequence[_Grown]) -> None:
-    """Write what changed: a late fact may alter what was thought of facts before it."""
-    rows = []
-    for one in grown:
-        before = {entry.event.id: (entry.applied, entry.anomaly) for entry in one.log}
-        for verdict in one.result.verdicts:
-            identity = verdict.fact.event_id
-            if before.get(identity) != (verdict.applied, verdict.anomaly):
-                values = {"shipment_id": one.row.id, "applied": verdict.applied, "anomaly": verdict.anomaly}
-                rows.append({"event_id": identity, **values})
-    if not rows:
-        return
-    statement = insert(cast("Table", inspect(Verdict).local_table))
-    changed = {"applied": statement.excluded.applied, "anomaly": statement.excluded.anomaly}
-    upsert = statement.on_conflict_do_update(index_elements=["event_id"], set_=changed)
-    await (await session.connection()).execute(upsert, rows)
-
-
-async def _project(session: AsyncSession, row: Shipment, result: custody.Custody, pieces: Sequence[Piece]) -> None:
-    """Bring the shipment's row, its checklist and its cash in line with the fold."""
-    row.status, row.custodian = result.status, result.custodian
-    row.seal_number, row.attempts, row.held_until = result.seal_number, result.attempts, result.held_until
-    row.last_seen_at = result.last_seen_at
-    row.pickup_status, row.files_missing = result.pickup, len(result.files_missing)
-    row.release_since = result.release.since if result.release is not None else None
-    row.release_to = result.release.name or wording.CUSTODIAN[result.release.to][0] if result.release else None
-    row.version += 1
-    if result.collection is not None and row.receipt_code is None:
-        row.receipt_code = new_reference("BN")
-    ticked = {piece.position for piece in pieces if piece.collected}
-    if ticked != result.collected_positions:
-        table = cast("Table", inspect(Piece).local_table)
-        ticks = update(table).where(table.c.shipment_id == row.id)
-        await (await session.connection()).execute(
-            ticks.values(collected=table.c.position.in_(result.collected_positions))
-        )
-    await _project_cash(session, row, result)
-
-
-async def _project_cash(session: AsyncSession, row: Shipment, result: custody.Custody) -> None:
-    """Cash in the courier's hands. A correction takes it back only while nobody has counted it into a deposit."""
-    if result.cash is None and row.cash_collected_dong:
-        undeposited = delete(CashCollection).where(
-            col(CashCollection.shipment_id) == row.id, col(CashCollection.deposit_id).is_(None)
-        )
-        gone = await session.exec(undeposited.returning(col(CashCollection.shipment_id)))
-        if gone.first() is not None:
-            row.cash_collected_dong = 0
-    if result.cash is not None and row.cash_collected_dong == 0:
-        row.cash_collected_dong = result.cash.counted_cash_dong
-        cash = CashCollection(
-            shipment_id=row.id,
-            event_id=result.cash.fact.event_id,
-            dossier_code=row.dossier_code,
-            courier=result.cash.fact.actor,
-            amount_dong=result.cash.counted_cash_dong,
-            collected_at=result.cash.fact.occurred_at,
-        )
-        await _insert(session, CashCollection, [cash.model_dump()])
-
-
-# --- the news ------------------------------------------------------------------------------------
-
-
-async def _news_told(session: AsyncSession, shipment_ids: Mapping[str, object]) -> dict[str, set[str]]:
-    query = select(Announcement.shipment_id, Announcement.news).where(
-        col(Announcement.shipment_id).in_(list(shipment_ids))
-    )
-    told: dict[str, set[str]] = defaultdict(set)
-    for shipment_id, news in (await session.exec(query)).all():
-        told[shipment_id].add(news)
-    return told
-
-
-def milestone(verdict: custody.Verdict, direction: contract.Direction) -> str | None:
-    """News of a state that a leg reaches at most once in its life."""
-    if verdict.recorded_collection:
-        return f"shipment.{verdict.fact.kind}"
-    match verdict.entered:
-        case "delivered":
-            return "shipment.arrived" if direction == "outbound" else "shipment.delivered"
-        case "returned" | "lost" | "cancelled" as end:
-            return f"shipment.{end}"
-        case _:
-            return None
-
-
-_REPEATABLE: Mapping[contract.EventKind, str] = {
-    "pickup_rejected": "shipment.pickup_rejected",
-    "pickup_expired": "shipment.pickup_expired",
-    "corrected": "shipment.corrected",
-    "missing_from_bag": "shipment.missing_from_bag",
-    "pickup_failed": "shipment.pickup_failed",
-    "attempt_failed": "shipment.attempt_failed",
-    "held": "shipment.held",
-    "ready_for_collection": "shipment.held",
-}
-
-
-async def _announce(session: AsyncSession, one: _Grown, *, told: set[str], at: datetime) -> None:
-    """Tell each piece of news once. A fact that only fills in history is news only if a milestone was untold."""
-    row, result = one.row, one.result
-    direction = cast("contract.Direction", row.direction)
-    new = {event.id for event in one.added}
-    newest = max((queries.fact_of(e.event).order for e in one.log if e.applied), default=None)
-    if any(event.kind == "corrected" for event in one.added):
-        await _take_back(session, row, {milestone(verdict, direction) for verdict in result.verdicts}, told=told)
-    for verdict in result.verdicts:
-        fact = verdict.fact
-        reached = milestone(verdict, direction)
-        if reached is not None:
-            await _tell(session, row, reached, reached, verdict, told=told, at=at)
-        if verdict.counted_cash_dong:
-            await _tell(session, row, "shipment.cash_collected", "shipment.cash_collected", verdict, told=told, at=at)
-        if fact.event_id not in new:
-            continue
-        again = _REPEATABLE.get(fact.kind)
-        if again is not None and verdict.applied and (newest is None or fact.order > newest):
-            await _tell(session, row, again, f"{again}:{fact.event_id}", verdict, told=told, at=at)
-        if wording.needs_attention(verdict.anomaly) or verdict.entered == "damaged":
-            await _tell(
-                session, row, "shipment.anomaly", f"shipment.anomaly:{fact.event_id}", verdict, told=told, at=at
-            )
-
-
-async def _take_back(session: AsyncSession, row: Shipment, reached: AbstractSet[str | None], *, told: set[str]) -> None:
-    """After a correction, milestones that did not happen may be told again when they do."""
-    milestones = {news for news in told if ":" not in news and news != "shipment.cash_collected"}
-    untrue = milestones - reached
-    if untrue:
-        told -= untrue
-        await session.exec(
-            delete(Announcement).where(col(Announcement.shipment_id) == row.id, col(Announcement.news).in_(untrue))
-        )
-
-
-async def _tell(
-    session: AsyncSession,
-    row: Shipment,
-    kind: str,
-    news: str,
-    verdict: custody.Verdict,
-    *,
-    told: set[str],
-    at: datetime,
-) -> None:
-    if news in told:
-        return
-    told.add(news)
-    cash = kind == "shipment.cash_collected"
-    await _insert(session, Announcement, [{"shipment_id": row.id, "news": news, "announced_at": at}])
-    await tell(
-        session,
-        row,
-        kind,
-        status=verdict.status,
-        occurred_at=verdict.fact.occurred_at,
-        cash_collected_dong=row.cash_collected_dong if cash else 0,
-        collector=verdict.fact.actor if cash else "",
-    )
-
-
-async def tell(
-    session: AsyncSession,
-    row: Shipment,
-    kind: str,
-    *,
-    status: str,
-    occurred_at: datetime,
-    cash_collected_dong: int = 0,
-    collector: str = "",
-    claim_id: str | None = None,
-) -> None:
-    """Put one piece of news of a shipment into the outbox."""
-    identity = new_id("evt")
-    event = PostalEvent(
-        event_id=identity,
-        dossier_code=row.dossier_code,
-        shipment_id=row.id,
-        direction=cast("contract.Direction", row.direction),
-        status=status,
-        cash_collected_dong=cash_collected_dong,
-        collector=collector,
-        claim_id=claim_id,
-        occurred_at=occurred_at,
-    )
-    data = event.model_dump(mode="json")
-    await outbox.announce(session, kind, subject=row.dossier_code, data=data, event_id=identity)
