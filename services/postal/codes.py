@@ -44,7 +44,7 @@ def receiver_code(secret: str, number: str) -> str:
 def compact(typed: str) -> str:
     """A code as typed or read aloud: capitals, no separators, letters that look like digits taken for them."""
     kept = "".join(character for character in typed.upper() if character.isascii() and character.isalnum())
-    return kept.translate(str.maketrans({"O": "0", "I": "1", "L": "1", "Z": "2", "U": "V"}))
+    return kept.translate(str.maketrans("OILZU", "0112V"))
 
 
 def is_code(typed: str, *, secret: str, number: str) -> bool:

@@ -55,9 +55,13 @@ _FROM_A_PHONE: tuple[contract.EventKind, ...] = (
 
 def where_it_leads() -> dict[str, tuple[str, str]]:
     """Status and task of an item after a fact, for a phone that cannot ask: the service has the last word."""
-    led = {kind: (rules.TARGET[kind], queries.TASK_OF.get(rules.TARGET[kind], "done")) for kind in _FROM_A_PHONE}
-    waiting = ("delivered_pending_evidence", "done")
-    return {**led, "handed_over": waiting, "evidence_added": waiting, "released": ("at_delivery_office", "take_out")}
+    led: dict[str, tuple[str, str]] = {}
+    for kind in _FROM_A_PHONE:
+        status = rules.TARGET[kind]
+        led[kind] = (status, queries.TASK_OF.get(status, "done"))
+    led["handed_over"] = led["evidence_added"] = ("delivered_pending_evidence", "done")
+    led["released"] = ("at_delivery_office", "take_out")
+    return led
 
 
 async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _TELLS_A_PLACE: Words = (
     "ảnh còn mang tọa độ nơi chụp; hãy gửi qua trang bưu tá, trang tự bỏ tọa độ",
     "the picture carries the place where it was taken; send it through the courier's page, which removes it",
 )
-LABEL_FORMATS = zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.Code128, zxingcpp.BarcodeFormat.DataMatrix
+LABEL_FORMATS = zxingcpp.barcode_formats_from_str("QRCode,Code128,DataMatrix")
 
 
 def refusal(content: bytes, media_type: str) -> Words | None:

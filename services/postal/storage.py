@@ -104,7 +104,7 @@ def _s3(address: str, bucket: Bucket) -> S3Store:
     return S3Store(
         parts.netloc,
         prefix=parts.path.strip("/") or None,
-        config={name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type,misc]
+        config={name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         retry_config={"max_retries": 2, "retry_timeout": _TIMEOUT},
         client_options={
             "allow_http": bool(bucket.endpoint and bucket.endpoint.startswith("http://")),
