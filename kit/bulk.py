@@ -5,14 +5,20 @@ parameter a column and one plan for any number of rows.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import ColumnElement, String, Table, any_, literal, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+
+def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """`column = any(array)`: one parameter and one plan for any number of texts, where `in` has one a value."""
+    return column == any_(literal(list(values), ARRAY(String)))
+
 
 Rows = Sequence[Mapping[str, Any]]
 

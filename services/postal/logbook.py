@@ -1,7 +1,7 @@
 """Writes a batch of facts and what follows from them in a handful of statements, however many shipments it touches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from sqlalchemy import Table, delete, inspect
@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.bulk import insert_many, update_many
 from kit.ids import new_reference
 from services.postal import custody, wording
-from services.postal.models import CashCollection, Event, EventFile, Piece, Shipment, Verdict
+from services.postal.models import CashCollection, Event, EventFile, LogRow, Piece, Shipment, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class Grown:
     """What was thought of the facts already there, by id."""
     known: Sequence[custody.Fact]
     """Facts that were there and counted."""
-    added: Sequence[Event]
+    added: Sequence[LogRow]
     result: custody.Custody
     pieces: Sequence[Piece]
 
 
 async def write(session: AsyncSession, grown: Sequence[Grown]) -> None:
     """Store new facts and verdicts; bring lists, checklists and cash in line with the fold."""
-    await insert_many(session, _table(Event), [event.model_dump() for one in grown for event in one.added])
+    await insert_many(session, _table(Event), [_columns(event) for one in grown for event in one.added])
     files = [file for one in grown for event in one.added for file in _file_rows(event)]
     await insert_many(session, _table(EventFile), files)
     verdicts = [verdict for one in grown for verdict in _changed_verdicts(one)]
@@ -43,11 +43,18 @@ async def write(session: AsyncSession, grown: Sequence[Grown]) -> None:
     await update_many(session, _table(Shipment), [_projection(one) for one in grown], key="id")
 
 
+_FIELDS = tuple(part.name for part in fields(LogRow))
+
+
+def _columns(event: LogRow) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in _FIELDS}
+
+
 def _table(model: type[SQLModel]) -> Table:
     return cast("Table", inspect(model).local_table)
 
 
-def _file_rows(event: Event) -> list[dict[str, Any]]:
+def _file_rows(event: LogRow) -> list[dict[str, Any]]:
     if event.kind == "evidence_stored" or event.evidence is None:
         return []
     kinds = {file["sha256"]: file["kind"] for file in event.evidence.get("files", ())}

@@ -18,10 +18,11 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
+from kit.bulk import among
 from services.postal import chain, codes, contract, custody, logbook, news, queries, rules, s10
 from services.postal.contract import EventBody, EventKind, EventResult, Evidence, EvidenceFile, PostEvent
 from services.postal.logbook import Grown
-from services.postal.models import Correction, Event, EventFile, Shipment, Verdict
+from services.postal.models import Correction, Event, EventFile, LogRow, Shipment, Verdict
 from services.postal.models import EvidenceFile as StoredFile
 from services.postal.news import Bulletin
 
@@ -90,8 +91,9 @@ async def record_events(
             )
         )
         outcomes.append("stored")
-    await _grow_logs(session, shipments.values(), fresh, at=at)
-    verdicts = await _verdicts_of(session, events)
+    verdicts = await _grow_logs(session, shipments.values(), fresh, at=at)
+    repeated = {e.event_id for e, o in zip(events, outcomes, strict=True) if o == "duplicate"} - verdicts.keys()
+    verdicts |= await _verdicts_of(session, repeated)
     return [
         _result(event, outcome, shipments.get(s10.compact(event.s10)), verdicts)
         for event, outcome in zip(events, outcomes, strict=True)
@@ -221,19 +223,20 @@ def _locked() -> SelectOfScalar[Shipment]:
 
 async def _lock_shipments(session: AsyncSession, numbers: AbstractSet[str]) -> dict[str, Shipment]:
     """The shipments of a batch by item number."""
-    query = _locked().where(col(Shipment.s10).in_(sorted(numbers)))
+    query = _locked().where(among(col(Shipment.s10), numbers))
     return {row.s10: row for row in (await session.exec(query)).all()}
 
 
 async def _stored_bodies(session: AsyncSession, events: Sequence[PostEvent]) -> dict[str, str]:
     ids = {event.event_id for event in events}
-    query = select(Event.id, Event.body_sha256).where(col(Event.id).in_(ids))
+    query = select(Event.id, Event.body_sha256).where(among(col(Event.id), ids))
     return dict((await session.exec(query)).all())
 
 
-async def _verdicts_of(session: AsyncSession, events: Sequence[PostEvent]) -> dict[str, tuple[bool, str | None]]:
-    ids = {event.event_id for event in events}
-    query = select(Verdict.event_id, Verdict.applied, Verdict.anomaly).where(col(Verdict.event_id).in_(ids))
+async def _verdicts_of(session: AsyncSession, ids: AbstractSet[str]) -> dict[str, tuple[bool, str | None]]:
+    if not ids:
+        return {}
+    query = select(Verdict.event_id, Verdict.applied, Verdict.anomaly).where(among(col(Verdict.event_id), ids))
     return {event_id: (applied, anomaly) for event_id, applied, anomaly in (await session.exec(query)).all()}
 
 
@@ -242,10 +245,11 @@ async def _verdicts_of(session: AsyncSession, events: Sequence[PostEvent]) -> di
 
 async def _grow_logs(
     session: AsyncSession, shipments: Iterable[Shipment], fresh: Mapping[str, list[_Incoming]], *, at: datetime
-) -> None:
+) -> dict[str, tuple[bool, str | None]]:
+    """Gives what is thought of every fact of these shipments now."""
     if not fresh:
-        return
-    known = await queries.events_of(session, fresh)
+        return {}
+    known = await queries.log_of(session, fresh)
     pieces = await queries.pieces_of(session, fresh)
     bulletin = await Bulletin.begin(session, fresh, at=at)
     stored = await _stored_files(session, fresh)
@@ -267,6 +271,7 @@ async def _grow_logs(
     for one in grown:
         bulletin.gather(one.row, one.result, log=one.known, added={event.id: event.kind for event in one.added})
     await bulletin.publish(session)
+    return {v.fact.event_id: (v.applied, v.anomaly) for one in grown for v in one.result.verdicts}
 
 
 async def _stored_files(session: AsyncSession, fresh: Mapping[str, Sequence[_Incoming]]) -> set[str]:
@@ -294,14 +299,15 @@ def leg_of(row: Shipment, *, piece_count: int) -> custody.Leg:
     )
 
 
-def _append(row: Shipment, facts: Sequence[_Incoming], *, at: datetime) -> list[Event]:
+def _append(row: Shipment, facts: Sequence[_Incoming], *, at: datetime) -> list[LogRow]:
     added = []
+    head, length = row.chain_head, row.chain_length
     for fact in facts:
         event = fact.event
-        stored = Event(
+        stored = LogRow(
             id=event.event_id,
             shipment_id=row.id,
-            chain_position=row.chain_length + 1,
+            chain_position=length + 1,
             kind=event.kind,
             occurred_at=event.occurred_at.astimezone(UTC),
             received_at=at,
@@ -316,17 +322,18 @@ def _append(row: Shipment, facts: Sequence[_Incoming], *, at: datetime) -> list[
             evidence=_evidence_column(event),
             note=event.note,
             body_sha256=fact.body_sha256,
-            prev_hash=row.chain_head,
+            prev_hash=head,
             hash="",
             skew_ms=fact.skew_ms,
             code_right=fact.code_right,
             party=event.party.model_dump(mode="json") if event.party is not None else None,
             voids=fact.voids,
         )
-        stored.hash = chain.link_hash(row.chain_head, queries.log_body(stored))
-        set_committed_value(row, "chain_head", stored.hash)
-        set_committed_value(row, "chain_length", stored.chain_position)
+        stored.hash = head = chain.link_hash(head, queries.log_body(stored))
+        length = stored.chain_position
         added.append(stored)
+    set_committed_value(row, "chain_head", head)
+    set_committed_value(row, "chain_length", length)
     return added
 
 

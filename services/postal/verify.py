@@ -41,7 +41,7 @@ async def findings(session: AsyncSession, *, known_seals: Mapping[date, str]) ->
         if not rows:
             break
         after = rows[-1].id
-        logs = await queries.events_of(session, [row.id for row in rows])
+        logs = await queries.log_of(session, [row.id for row in rows])
         pieces = await queries.pieces_of(session, [row.id for row in rows])
         for row in rows:
             for words in _faults(row, logs[row.id], piece_count=len(pieces[row.id])):
@@ -55,7 +55,7 @@ async def findings(session: AsyncSession, *, known_seals: Mapping[date, str]) ->
             yield Finding(day.isoformat(), "the seal you know is not the one that is stored")
 
 
-def _faults(row: Shipment, log: Sequence[queries.LoggedEvent], *, piece_count: int) -> list[str]:
+def _faults(row: Shipment, log: Sequence[queries.LogLine], *, piece_count: int) -> list[str]:
     checked = queries.check_chain(row, log)
     if not checked.intact:
         return [f"the log is not as it was written, from fact {checked.broken_at} on"]
