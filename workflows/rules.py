@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from services.fees.contract import Quote, QuoteLine
 from services.payment.contract import BillLine, BillShare
+from services.postal.contract import CashShare
 from workflows.contract import LONGEST_ATTEMPT_SECONDS, DossierInput, Leg, Outcome, Papers, Phase
 
 NOT_YET_COLLECTED = frozenset({"draft", "booked", "pickup_in_progress", "pickup_failed", "cancelled"})
@@ -82,6 +83,17 @@ def refundable(quote: Quote, used_legs: Collection[str]) -> tuple[tuple[str, ...
     """Items to give back and their sum in đồng, counting the citizen's shares only."""
     lines = [line for line in quote.lines if is_refundable(line, used_legs)]
     return tuple(line.item for line in lines), sum(line.due_from("citizen") for line in lines)
+
+
+def cash_shares(quote: Quote | None, amount_dong: int) -> tuple[CashShare, ...]:
+    """Whose money the courier brings; nothing when part of the bill is paid already, for then nobody can say."""
+    lines = [] if quote is None else [line for line in quote.lines if line.due_from("citizen") > 0]
+    if sum(line.due_from("citizen") for line in lines) != amount_dong:
+        return ()
+    return tuple(
+        CashShare(item=line.item, kind=line.kind, owner=line.beneficiary, amount_dong=line.due_from("citizen"))
+        for line in lines
+    )
 
 
 def postage_of(quote: Quote, leg: str) -> int:

@@ -3,7 +3,15 @@
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from kit.money import Dong, PositiveDong
 
@@ -134,12 +142,37 @@ class Contact(Record):
     commune: str
 
 
+class CashShare(Strict):
+    """The part of the cash that belongs to one owner: the state's fee, the agency's charge, the post's postage."""
+
+    item: Key
+    kind: Literal["fee", "charge", "postage", "collection"]
+    owner: Key
+    amount_dong: PositiveDong
+
+
 class Money(Strict):
     """What the courier must collect in cash at the door, by line owner."""
 
     amount_dong: PositiveDong
     payment_id: Key
     attempt_reference: Key
+    lines: Annotated[tuple[CashShare, ...], Field(max_length=50)] = ()
+    """Whose money it is; empty when the caller does not say. Together they are the amount."""
+
+    @model_validator(mode="after")
+    def _the_lines_are_the_amount(self) -> Self:
+        if self.lines and sum(line.amount_dong for line in self.lines) != self.amount_dong:
+            raise ValueError("the lines together must be the amount")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_lines(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A booking made by older code is the same booking when it comes again."""
+        document: dict[str, object] = serialise(self)
+        if not self.lines:
+            document.pop("lines", None)
+        return document
 
 
 class CreateShipment(Strict):
@@ -359,6 +392,10 @@ class Stop(Record):
     pickup_by: datetime | None
     held_until: date | None
     attempts: int
+    note_vi: str = ""
+    note_en: str = ""
+    """What the citizen asked for and the courier must heed: a day, another receiver, another address (then `address`
+    is already the new one)."""
 
 
 class StopPage(Record):

@@ -1,6 +1,7 @@
 """Reads of the dispatcher's desk: what a shipment's clocks need, cases, stops to give out, couriers and their cash."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import cast
@@ -12,8 +13,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.errors import NotFound
 from kit.pagination import Page, decode_cursor, encode_cursor, page_of
 from services.postal import contract, deadlines, desk_contract, queries, rules
-from services.postal.desk_models import Assignment, Case, ClockStop, Courier, Wish
-from services.postal.models import CashCollection, Claim, Contact, Event, Shipment
+from services.postal.desk_models import (
+    Assignment,
+    Case,
+    CashLine,
+    ClockStop,
+    Courier,
+    DepositRemittance,
+    RecoveryTask,
+    ShiftCount,
+    VisitAnswer,
+)
+from services.postal.models import CashCollection, Claim, Contact, Deposit, Event, Shipment
 
 
 class NoSuchCase(NotFound):
@@ -139,6 +150,7 @@ class CaseFilter:
     status: str | None = None
     alive: bool = True
     taken_by: str | None = None
+    kinds: frozenset[str] | None = None
 
 
 async def cases(
@@ -148,6 +160,8 @@ async def cases(
     query = select(Case, Shipment).join(Shipment, col(Shipment.id) == col(Case.shipment_id), isouter=True)
     if chosen.kind is not None:
         query = query.where(col(Case.kind) == chosen.kind)
+    if chosen.kinds is not None:
+        query = query.where(col(Case.kind).in_(sorted(chosen.kinds)))
     if chosen.status is not None:
         query = query.where(col(Case.status) == chosen.status)
     elif chosen.alive:
@@ -198,7 +212,6 @@ class OpenStop:
     stop: contract.Stop
     courier: str | None
     version: int
-    wish: Wish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +224,7 @@ class StopFilter:
     street: str = ""
 
 
-async def open_stops(session: AsyncSession, chosen: StopFilter, *, limit: int = 500) -> list[OpenStop]:
+async def open_stops(session: AsyncSession, chosen: StopFilter, *, limit: int = 400) -> list[OpenStop]:
     """Stops to be visited, by commune and then by street, so that neighbours stand together."""
     wanted = queries.TASKS[chosen.task] if chosen.task is not None else tuple(queries.TASK_OF)
     query = (
@@ -227,17 +240,17 @@ async def open_stops(session: AsyncSession, chosen: StopFilter, *, limit: int = 
     elif chosen.courier is not None:
         query = query.where(col(Assignment.courier) == chosen.courier)
     rows = (await session.exec(query)).all()
-    wishes = await live_wishes(session, [row.id for row, _, _ in rows])
+    asked = await queries.accepted_wishes(session, [row.id for row, _, _ in rows])
     found = []
     for row, person, assignment in rows:
-        stop = queries.stop_record(row, person, 0)
+        stop = queries.stop_record(row, person, 0, asked[row.id])
         if chosen.commune is not None and stop.commune != chosen.commune:
             continue
         if chosen.street and chosen.street.casefold() not in stop.address.casefold():
             continue
         holder = assignment.courier if assignment is not None else None
         version = assignment.version if assignment is not None else 0
-        found.append(OpenStop(stop, holder, version, wishes.get(row.id)))
+        found.append(OpenStop(stop, holder, version))
     return sorted(found, key=lambda entry: (entry.stop.commune, street_of(entry.stop.address), entry.stop.s10))
 
 
@@ -246,15 +259,6 @@ def street_of(address: str) -> str:
     words = address.casefold().replace(",", " ").split()
     numbers = [word for word in words if word[:1].isdigit()]
     return " ".join([word for word in words if not word[:1].isdigit()] + numbers)
-
-
-async def live_wishes(session: AsyncSession, shipment_ids: Iterable[str]) -> dict[str, Wish]:
-    """The newest accepted wish of each shipment."""
-    ids = list(shipment_ids)
-    if not ids:
-        return {}
-    query = select(Wish).where(col(Wish.shipment_id).in_(ids), col(Wish.status) == "accepted").order_by(col(Wish.id))
-    return {row.shipment_id: row for row in (await session.exec(query)).all()}
 
 
 async def assigned_shipments(session: AsyncSession, courier_code: str) -> set[str]:
@@ -292,6 +296,109 @@ async def floats(
         )
         for name, count, amount, oldest in (await session.exec(query)).all()
     ]
+
+
+async def money_by_owner(session: AsyncSession, *, since: datetime) -> list[desk_contract.OwnedDong]:
+    """Where each owner's money is, of shipments booked since a moment: expected, collected, in bags, in, remitted.
+
+    Cash below what was due fills the lines in their order: state fee and charge first, then the post's own.
+    """
+    query = (
+        select(CashLine, CashCollection.amount_dong, CashCollection.deposit_id, DepositRemittance.remitted_at)
+        .join(Shipment, col(Shipment.id) == col(CashLine.shipment_id))
+        .join(CashCollection, col(CashCollection.shipment_id) == col(CashLine.shipment_id), isouter=True)
+        .join(DepositRemittance, col(DepositRemittance.deposit_id) == col(CashCollection.deposit_id), isouter=True)
+        .where(col(Shipment.created_at) >= since)
+        .order_by(col(CashLine.shipment_id), col(CashLine.position))
+    )
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
+    by_shipment: dict[str, list[tuple[CashLine, int | None, str | None, datetime | None]]] = defaultdict(list)
+    for line, amount, deposit_id, remitted_at in (await session.exec(query)).all():
+        by_shipment[line.shipment_id].append((line, amount, deposit_id, remitted_at))
+    for cash in by_shipment.values():
+        left = cash[0][1] or 0
+        for line, _, deposit_id, remitted in sorted(cash, key=lambda row: (KIND_ORDER[row[0].kind], row[0].position)):
+            taken = min(left, line.expected_dong)
+            left -= taken
+            parts = sums[line.owner, line.kind]
+            parts[0] += line.expected_dong
+            parts[1] += taken
+            parts[2] += taken if deposit_id is None else 0
+            parts[3] += taken if deposit_id is not None and remitted is None else 0
+            parts[4] += taken if remitted is not None else 0
+    return [
+        desk_contract.OwnedDong(
+            owner=owner,
+            kind=kind,
+            expected_dong=parts[0],
+            collected_dong=parts[1],
+            float_dong=parts[2],
+            deposited_dong=parts[3],
+            remitted_dong=parts[4],
+        )
+        for (owner, kind), parts in sorted(sums.items(), key=lambda item: (KIND_ORDER[item[0][1]], item[0][0]))
+    ]
+
+
+KIND_ORDER: Mapping[str, int] = {"fee": 0, "charge": 1, "postage": 2, "collection": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class CountedDeposit:
+    """A deposit with who counted it; None while nobody has."""
+
+    deposit: Deposit
+    count: ShiftCount | None
+    remitted_at: datetime | None
+
+
+async def deposits(session: AsyncSession, *, uncounted: bool, limit: int = 50) -> list[CountedDeposit]:
+    """Deposits, newest first; with `uncounted` those that no second person has counted."""
+    query = (
+        select(Deposit, ShiftCount, DepositRemittance.remitted_at)
+        .join(ShiftCount, col(ShiftCount.deposit_id) == col(Deposit.id), isouter=True)
+        .join(DepositRemittance, col(DepositRemittance.deposit_id) == col(Deposit.id), isouter=True)
+        .order_by(col(Deposit.id).desc())
+        .limit(limit)
+    )
+    if uncounted:
+        query = query.where(col(ShiftCount.deposit_id).is_(None))
+    return [CountedDeposit(*row) for row in (await session.exec(query)).all()]
+
+
+async def cash_in_bag(session: AsyncSession, courier_code: str) -> list[CashCollection]:
+    """Each collection that a courier has not handed in, oldest first."""
+    query = select(CashCollection).where(
+        col(CashCollection.courier) == courier_code, col(CashCollection.deposit_id).is_(None)
+    )
+    return list((await session.exec(query.order_by(col(CashCollection.collected_at)))).all())
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeRate:
+    """How often citizens say that a courier who reported a failed visit was not there."""
+
+    courier: str
+    answers: int
+    disputed: int
+
+
+async def dispute_rates(session: AsyncSession, *, since: datetime) -> list[DisputeRate]:
+    """Per courier, the most disputed first."""
+    disputed = func.count().filter(col(VisitAnswer.visited).is_(False))
+    query = (
+        select(VisitAnswer.courier, func.count(), disputed)
+        .where(col(VisitAnswer.answered_at) >= since)
+        .group_by(col(VisitAnswer.courier))
+        .order_by(disputed.desc(), col(VisitAnswer.courier))
+    )
+    return [DisputeRate(name, int(all_), int(no)) for name, all_, no in (await session.exec(query)).all()]
+
+
+async def recovered(session: AsyncSession, shipment_id: str) -> dict[tuple[int, int], RecoveryTask]:
+    """Steps of a recovery plan that are done, by position and step."""
+    query = select(RecoveryTask).where(col(RecoveryTask.shipment_id) == shipment_id)
+    return {(row.position, row.step): row for row in (await session.exec(query)).all()}
 
 
 async def has_presumed_loss(session: AsyncSession, shipment_id: str) -> bool:

@@ -14,6 +14,7 @@ from kit.errors import BadInput, FieldError, Unavailable, WrongMoment
 from kit.ids import new_id, uuid7
 from services.postal import chain, labels, queries, recording, rules, s10
 from services.postal.contract import CreateShipment, Direction, PostEvent, PutContact
+from services.postal.desk_models import CashLine
 from services.postal.models import Contact, Piece, S10Range, Shipment
 from services.postal.recording import Sender
 
@@ -133,6 +134,17 @@ async def book_shipment(session: AsyncSession, body: CreateShipment, *, hold_day
         if made is not None:
             for position, name in enumerate(body.checklist, start=1):
                 session.add(Piece(shipment_id=found.id, position=position, name=name))
+            for position, line in enumerate(body.cash.lines if body.cash else (), start=1):
+                session.add(
+                    CashLine(
+                        shipment_id=found.id,
+                        position=position,
+                        item=line.item,
+                        kind=line.kind,
+                        owner=line.owner,
+                        expected_dong=line.amount_dong,
+                    )
+                )
             await session.flush()
             await recording.tell(session, found, "shipment.booked", status="booked", occurred_at=found.created_at)
             return found, True

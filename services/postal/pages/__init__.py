@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.postal.pages import desk, rounds, sync, tracking, verifying
+from services.postal.pages import assignments, casework, cash, citizen, desk, rounds, sync, tracking, verifying
 
 router = APIRouter()
 router.include_router(tracking.router)
@@ -10,3 +10,7 @@ router.include_router(verifying.router)
 router.include_router(sync.router)
 router.include_router(rounds.router)
 router.include_router(desk.router)
+router.include_router(casework.router)
+router.include_router(assignments.router)
+router.include_router(cash.router)
+router.include_router(citizen.router)

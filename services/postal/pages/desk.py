@@ -10,7 +10,7 @@ from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Problem
 from kit.pagination import DEFAULT_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
-from services.postal import claims, contract, custody, labels, operations, queries, rules, s10, wording
+from services.postal import claims, contract, custody, desk_queries, labels, operations, queries, rules, s10, wording
 from services.postal.models import Event, Shipment
 from services.postal.pages.shared import PAGE_FORM, Identifier, PlanDep, TermsDep, field_of, new_ticket, record, show
 
@@ -38,10 +38,13 @@ async def home(person: Annotated[Principal, Depends(signed_in())]) -> Response:
 async def board(request: Request, session: SessionDep, terms: TermsDep) -> Response:
     """Problems first, then how many items are in each state."""
     shown = await queries.board(session, at=now(), silence_hours=terms.silence_hours)
+    counts = await desk_queries.case_counts(session)
     return show(
         request,
         "board.html.j2",
         board=shown,
+        cases=sum(counts.values()),
+        disputes=counts.get("dispute", 0),
         silence_hours=terms.silence_hours,
         anomaly_words=wording.anomaly_words,
         event_words=wording.EVENT,
