@@ -132,7 +132,7 @@ def facts_of(numbers: Sequence[str], chance: random.Random) -> list[PostEvent]:
                 PostEvent(
                     event_id=str(uuid7()),
                     s10=number,
-                    kind=kind,  # type: ignore[arg-type]
+                    kind=kind,
                     occurred_at=start + timedelta(minutes=step),
                     device_id=f"phone-{chance.randint(1, 40)}",
                     device_seq=step + 1,

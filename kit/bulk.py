@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, Table, any_, literal, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 
-def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+def among(column: ColumnElement[Any] | Mapped[Any], values: Iterable[str]) -> ColumnElement[bool]:
     """`column = any(array)`: one parameter and one plan for any number of texts, where `in` has one a value."""
     return column == any_(literal(list(values), ARRAY(String)))
 

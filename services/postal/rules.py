@@ -162,17 +162,19 @@ PICKUP_TARGET: Mapping[EventKind, PickupStatus] = {
     "cancelled": "cancelled",
 }
 
-_TAKEN: frozenset[PickupStatus] = frozenset({"collected", "partially_collected"})
-
 PICKUP_LEGAL: Mapping[PickupStatus, frozenset[PickupStatus]] = {
-    "requested": frozenset({"accepted", "rejected", "failed", "expired", "cancelled"}) | _TAKEN,
-    "accepted": frozenset({"accepted", "rejected", "failed", "expired", "cancelled"}) | _TAKEN,
-    "rejected": frozenset({"accepted", "failed", "expired", "cancelled"}) | _TAKEN,
-    "failed": frozenset({"accepted", "rejected", "failed", "expired", "cancelled"}) | _TAKEN,
-    "expired": frozenset({"accepted", "failed", "cancelled"}) | _TAKEN,
+    "requested": frozenset(
+        {"accepted", "rejected", "failed", "expired", "cancelled", "collected", "partially_collected"}
+    ),
+    "accepted": frozenset(
+        {"accepted", "rejected", "failed", "expired", "cancelled", "collected", "partially_collected"}
+    ),
+    "rejected": frozenset({"accepted", "failed", "expired", "cancelled", "collected", "partially_collected"}),
+    "failed": frozenset({"accepted", "rejected", "failed", "expired", "cancelled", "collected", "partially_collected"}),
+    "expired": frozenset({"accepted", "failed", "cancelled", "collected", "partially_collected"}),
     "collected": frozenset(),
     "partially_collected": frozenset(),
-    "cancelled": _TAKEN,  # the envelope was taken in spite of it: it is on its way back
+    "cancelled": frozenset({"collected", "partially_collected"}),  # taken in spite of it: on its way back
 }
 """The visit to fetch the papers, a machine of its own: a rejected, failed or expired one may be accepted again."""
 
