@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.pagination import MAX_LIMIT
 from services.postal import codes, contract, labels, queries, rules, wording
-from services.postal.desk_models import Assignment
+from services.postal.desk_models import Assignment, Wish
 from services.postal.models import Shipment
 
 MOST_STOPS = 1_000
@@ -82,9 +83,11 @@ async def round_of(session: AsyncSession, courier: str, *, secret: str) -> dict[
     pieces = await queries.pieces_of(session, [stop.shipment_id for stop in stops])
     seals = await _seal_numbers(session, [stop.shipment_id for stop in stops])
     count, total = await queries.undeposited_cash(session, courier)
+    notes = await _wishes(session, [stop.shipment_id for stop in stops])
     packed = await asyncio.to_thread(_packed, stops, secret)
     for stop in packed:
         stop["checklist"] = [[piece.position, piece.name] for piece in pieces[stop["shipment_id"]]]
+        stop["notes"] = notes[stop["shipment_id"]]
         stop["seal_number"] = seals.get(stop["shipment_id"])
     return {
         "stops": packed,
@@ -126,6 +129,29 @@ async def _given_to_others(session: AsyncSession, shipment_ids: list[str], couri
         col(Assignment.courier) != courier,
     )
     return set((await session.exec(query)).all())
+
+
+async def _wishes(session: AsyncSession, shipment_ids: list[str]) -> dict[str, list[wording.Words]]:
+    """What the citizen has asked for and confirmed, as the courier must read it at the door."""
+    query = select(Wish).where(col(Wish.shipment_id).in_(shipment_ids), col(Wish.status) == "accepted")
+    found: dict[str, list[wording.Words]] = defaultdict(list)
+    for wish in (await session.exec(query.order_by(col(Wish.id)))).all():
+        found[wish.shipment_id].append(_wish_words(wish))
+    return found
+
+
+def _wish_words(wish: Wish) -> wording.Words:
+    match wish.kind:
+        case "authorise":
+            who = f"{wish.person_name}, … {wish.person_id_tail}"
+            return f"Được giao cho: {who} (đối chiếu 4 số cuối căn cước)", f"May be given to: {who} (check the card)"
+        case "redirect":
+            where = f"{wish.address}, {wish.commune}"
+            return f"Địa chỉ mới: {where}", f"New address: {where}"
+        case "redelivery":
+            return f"Khách hẹn phát ngày {wish.on_day:%d/%m}", f"Asked for delivery on {wish.on_day:%d/%m}"
+        case _:
+            return "Khách sẽ đến bưu cục nhận", "Will be collected at the post office"
 
 
 async def _seal_numbers(session: AsyncSession, shipment_ids: list[str]) -> dict[str, str]:

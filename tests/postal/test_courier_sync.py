@@ -199,3 +199,21 @@ async def test_the_cookie_of_a_page_opens_the_evidence_routes_and_writing_needs_
         headers = {"x-csrf-token": CSRF}
         answer = await browser.post("/v1/evidence", json=begun, headers=headers)
     assert answer.json() == {"sha256": "a" * 64, "offset": 0, "complete": False}
+
+
+async def test_what_the_citizen_asked_for_is_read_at_the_door(post: Post) -> None:
+    shipment = await out_for_delivery(post)
+    await post.rows(
+        "insert into citizen_wish (id, shipment_id, kind, status, person_name, person_id_tail, wrong_codes, "
+        "created_at, decided_at) values ('wsh_1', $1, 'authorise', 'accepted', 'Trần Văn Bình', '4321', 0, now(), now())",
+        shipment["id"],
+    )
+    async with sign_in(post, COURIER) as browser:
+        [stop] = (await browser.get("/courier/sync/round")).json()["stops"]
+
+    assert stop["notes"] == [
+        [
+            "Được giao cho: Trần Văn Bình, … 4321 (đối chiếu 4 số cuối căn cước)",
+            "May be given to: Trần Văn Bình, … 4321 (check the card)",
+        ]
+    ]

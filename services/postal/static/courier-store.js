@@ -182,7 +182,6 @@ self.LT = (() => {
 
   const stops = () => read("stops", (store) => store.getAll());
   const stop = (s10) => read("stops", (store) => store.get(s10));
-  const putStop = (row) => transact(["stops"], "readwrite", (store) => { store("stops").put(row); });
 
   // The server's round replaces ours, except where the phone knows more: items with a fact on its way.
   const takeRound = (round) => transact(["meta", "stops", "events"], "readwrite", async (store) => {
@@ -207,11 +206,10 @@ self.LT = (() => {
     store("meta").put(Date.now(), "round_at");
   });
 
-  const OPEN = ["queued"];
   const TROUBLE = ["conflict", "unknown_item", "rejected", "flagged"];
   const summary = () => transact(["events", "files", "meta"], "readonly", async (store) => {
     const counts = {};
-    for (const state of [...OPEN, ...TROUBLE, "stored", "settled"]) {
+    for (const state of ["queued", ...TROUBLE, "stored", "settled"]) {
       counts[state] = await got(store("events").index("state").count(state));
     }
     counts.files = await got(store("files").index("state").count("queued"));
@@ -272,8 +270,8 @@ self.LT = (() => {
   });
 
   return {
-    PART: 128 * 1024,  // bytes of a file sent at once
-    OPEN, TROUBLE, transact, got, read, meta, setMeta, sha256, uuid7, itemNumber, readLabel, codeIsRight,
-    ready, record, keepFile, makeRoom, full, stops, stop, putStop, takeRound, tidy, summary, rescue, takeIn, forget,
+    PART: 128 * 1024, // bytes of a file sent at once
+    TROUBLE, transact, got, read, meta, setMeta, sha256, uuid7, readLabel, codeIsRight,
+    ready, record, keepFile, full, stops, stop, takeRound, tidy, summary, rescue, takeIn, forget,
   };
 })();

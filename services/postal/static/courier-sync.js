@@ -2,9 +2,9 @@
 "use strict";
 LT.sync = (() => {
   const BATCH = 500;
-  const news = "BroadcastChannel" in self ? new BroadcastChannel("lien-thong-courier") : null;
+  const news = new BroadcastChannel("lien-thong-courier");
   const say = (what) => {
-    news?.postMessage(what);
+    news.postMessage(what);
     self.dispatchEvent?.(new CustomEvent("lien-thong", { detail: what }));
   };
 
@@ -47,9 +47,8 @@ LT.sync = (() => {
     const { ok, answer } = await call("GET", "/courier/sync/round");
     if (!ok) throw new Stop("refused");
     const owner = await LT.meta("courier");
-    const { queued, files } = await LT.summary();
     // Another courier's facts stay under that courier's name: they wait for that sign-in.
-    if (owner && owner !== answer.courier && queued + files > 0) throw new Stop("another");
+    if (owner && owner !== answer.courier && (await LT.summary()).unsent) throw new Stop("another");
     await LT.takeRound(answer);
     await LT.tidy();
     say("round");
@@ -151,16 +150,14 @@ LT.sync = (() => {
   let failures = 0;
   let timer;
   const attempt = async () => {
-    const before = await LT.summary();
-    if (!before.unsent) return;
+    if (!(await LT.summary()).unsent) return;
     say("begin");
     let problem = null;
     try {
       const { courier } = await session();
       while (await sendEvents(courier) + await sendFiles() > 0);
-      const after = await LT.summary();
-      if (after.queued) problem = "another";
-      else if (before.unsent) await call("POST", "/courier/sync/events", { body: { device: await report(), events: [] } });
+      if ((await LT.summary()).queued) problem = "another";
+      else await call("POST", "/courier/sync/events", { body: { device: await report(), events: [] } });
       failures = 0;
     } catch (error) {
       if (!(error instanceof Stop)) throw error;

@@ -11,8 +11,7 @@
   const mark = lang === "en" ? "," : ".";
   const dong = (amount) => String(amount).replace(/\B(?=(\d{3})+$)/g, mark);
   const digits = (text) => Number(text.replace(/\D/g, "") || 0);
-  const two = { hour: "2-digit", minute: "2-digit", day: "2-digit", month: "2-digit" };
-  const clock = (moment) => new Date(moment).toLocaleString("en-GB", two).replace(",", "");
+  const clock = (moment) => new Date(moment).toLocaleString("en-GB").slice(0, 17);
   const view = (name) => one(`#v-${name}`).content.cloneNode(true);
   const fill = (root, values) => {
     for (const [name, value] of Object.entries(values)) {
@@ -23,7 +22,7 @@
   };
   const made = (tag, attributes = {}, text = "") => {
     const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(name, value);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.textContent = text;
     return node;
   };
@@ -43,13 +42,15 @@
     problem.hidden = !text;
     if (text) (focus ?? problem).focus?.();
   };
+  // What was being drawn when the courier went elsewhere is not shown any more.
+  const mount = (page, at) => location.hash === at && !app.replaceChildren(page);
   const buzz = (pattern) => navigator.vibrate?.(pattern);
   const bad = (error) => { tell(say("not_saved"), "bad"); console.error(error); };
 
   await LT.ready();
   let tables = await LT.meta("tables");
   let task = sessionStorage.getItem("task");
-  // Another number of the same stop, or a slow finger, must not make a second fact: one press at a time.
+  // One press at a time: a slow finger must not make a second fact.
   let busy = false;
   const once = (work) => async (event) => {
     event?.preventDefault?.();
@@ -77,6 +78,7 @@
   };
 
   const showRound = async () => {
+    const at = location.hash;
     if (!tables) { welcome(await LT.meta("problem")); return; }
     const stops = await LT.stops();
     const counts = Object.fromEntries(TASKS.map((name) => [name, stops.filter((stop) => stop.task === name).length]));
@@ -105,7 +107,7 @@
     cash.hidden = !tables.cash.count;
     cash.textContent = say("cash_held", { n: dong(tables.cash.total_dong), m: tables.cash.count });
     one("[data-do=refresh]", page).onclick = () => refresh(true);
-    app.replaceChildren(page);
+    mount(page, at);
     if (tables.more) tell(say("more"), "warn");
   };
 
@@ -294,6 +296,12 @@
     const pad = signaturePad(one("[data-pad]", form), key, draft);
     const photo = photoField(one("[data-photo]", form), key, draft);
     const cash = cashField(form, stop);
+    const video = one("video", form);
+    one("[data-scan-code]", form).onclick = once(async () => {
+      if (!await LT.scan.able()) { tell(say("no_detector"), "warn"); return; }
+      video.hidden = false;
+      await LT.scan.start(video, (text) => { form.elements.code.value = text; LT.scan.stop(); video.hidden = true; });
+    });
     const turn = () => { for (const part of all("[data-for]", form)) part.hidden = part.dataset.for !== form.elements.proof.value; };
     form.addEventListener("change", (event) => { turn(); if (event.target.value === "code") form.elements.code.focus(); });
     form.turn = turn;
@@ -305,8 +313,9 @@
       if (tries >= tables.code_tries) { said.textContent = say("code_locked"); return false; }
       const right = await LT.codeIsRight(typed, stop.code_seal);
       if (!right) {
-        await LT.putStop({ ...now, tries: tries + 1 });
-        said.textContent = tries + 1 >= tables.code_tries ? say("code_locked") : say("code_wrong", { n: tables.code_tries - tries - 1 });
+        await LT.transact(["stops"], "readwrite", (store) => { store("stops").put({ ...now, tries: tries + 1 }); });
+        const left = tables.code_tries - tries - 1;
+        said.textContent = say(left ? "code_wrong" : "code_locked", { n: left });
         buzz([80, 60, 80]);
       } else said.textContent = say("code_right");
       return right;
@@ -354,6 +363,7 @@
   };
 
   const showStop = async (s10) => {
+    const at = location.hash;
     const stop = await LT.stop(s10);
     if (!stop || !tables) { location.hash = "#/"; return; }
     const seen = sessionStorage.getItem(`label-${s10}`);
@@ -394,12 +404,14 @@
       button.onclick = once(() => saved([{ s10, kind }], `${s10}/move`));
       one("[data-moves]", page).append(button);
     }
-    app.replaceChildren(page);
+    for (const note of stop.notes ?? []) one("[data-notes]", page).append(made("li", {}, pick(note)));
+    mount(page, at);
   };
 
   // --- scanning --------------------------------------------------------------------------------
 
   const showScan = async (bulk) => {
+    const at = location.hash;
     if (!tables) { location.hash = "#/"; return; }
     const page = fill(view("scan"), { title: say(bulk ? `bulk_${bulk}` : "scan_title"), why: bulk ? "" : say("scan_why") });
     const said = one("[data-said]", page);
@@ -410,7 +422,10 @@
     const before = bulk ? await LT.read("drafts", (store) => store.get(key)) : null;
     const seen = new Set(before?.seen ?? []);
     const unknown = new Set(before?.unknown ?? []);
-    const answer = (text, tone) => { said.textContent = text; said.hidden = false; said.className = `c-said ${tone}`; buzz(tone === "good" ? 40 : [80, 60, 80]); };
+    const answer = (text, tone) => {
+      Object.assign(said, { textContent: text, hidden: false, className: `c-said ${tone}` });
+      buzz(tone === "good" ? 40 : [80, 60, 80]);
+    };
     const draw = () => {
       const codes = (name, list) => one(`[data-${name}]`, app).replaceChildren(...list.map((s10) => made("li", {}, spaced(s10))));
       codes("missing", expected.map((stop) => stop.s10).filter((s10) => !seen.has(s10)));
@@ -467,7 +482,7 @@
       else answer(say("commit_deliver", { n: seen.size }), seen.size === expected.length ? "good" : "warn");
     });
     one("[data-bulk]", page).hidden = !bulk;
-    app.replaceChildren(page);
+    if (!mount(page, at)) return;
     if (bulk) draw();
     typed.focus();
   };
@@ -491,6 +506,7 @@
   };
 
   const showOutbox = async () => {
+    const at = location.hash;
     const found = await showChip();
     const page = fill(view("outbox"), {
       state: found.unsent ? say("waiting_files", { n: found.queued, m: found.files }) : say("all_sent"),
@@ -503,12 +519,10 @@
     progress.value = total - found.unsent;
     one("[data-sign-in]", page).hidden = found.problem !== "sign-in";
     await drawTrouble(page);
-    const space = await navigator.storage?.estimate?.() ?? {};
     const off = Math.round((found.skew_ms ?? 0) / 60_000);
     const about = {
       about_courier: `${found.name ?? "–"} (${found.courier ?? "–"})`, about_device: found.device_id, about_seq: found.seq,
       about_clock: off ? say(off > 0 ? "clock_ahead" : "clock_behind", { n: Math.abs(off) }) : say("clock_ok"),
-      about_space: space.quota ? `${Math.ceil(space.usage / 1024 / 1024)} / ${Math.floor(space.quota / 1024 / 1024)} MB` : "–",
     };
     for (const [key, value] of Object.entries(about)) one("[data-about]", page).append(made("dt", {}, say(key)), made("dd", {}, value));
     fill(page, { leave: leaveSaid });
@@ -522,10 +536,10 @@
     const update = one("[data-do=update]", page);
     update.hidden = !(await navigator.serviceWorker?.getRegistration("/courier"))?.waiting || found.unsent > 0;
     update.onclick = async () => (await navigator.serviceWorker.getRegistration("/courier")).waiting?.postMessage("take-over");
-    // Folded parts stay as the courier left them while numbers move above.
+    // Folded parts stay as the courier left them.
     const folded = all("details", app).map((part) => part.open);
     all("details", page).forEach((part, index) => { part.open = folded[index] ?? false; });
-    app.replaceChildren(page);
+    mount(page, at);
   };
 
   const drawTrouble = async (page) => {
@@ -572,9 +586,9 @@
   // Signing out empties the phone: with anything unsent it is refused until a rescue file was saved.
   const leave = async () => {
     await LT.sync.flush();
-    const { queued, files, trouble } = await LT.summary();
-    if (queued + files + trouble > 0 && !leaving) {
-      leaveSaid = say("leave_refused", { n: queued + files + trouble });
+    const { unsent, trouble } = await LT.summary();
+    if (unsent + trouble > 0 && !leaving) {
+      leaveSaid = say("leave_refused", { n: unsent + trouble });
       await showOutbox();
       tell(leaveSaid, "bad");
       return;
@@ -628,7 +642,7 @@
     } finally { drawing = false; }
   };
   addEventListener("lien-thong", (event) => heard(event.detail).catch(bad));
-  LT.sync.news?.addEventListener("message", (event) => heard(event.data).catch(bad));
+  LT.sync.news.addEventListener("message", (event) => heard(event.data).catch(bad));
 
   const sun = one("#sun");
   const shine = (on) => {
