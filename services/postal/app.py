@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
+import httpx
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import Counter
@@ -19,6 +21,8 @@ from kit.settings import text_of
 from kit.web import NavItem, Site
 from services.postal import (
     api,
+    carrier_api,
+    carrier_orders,
     cases,
     deadlines,
     desk_api,
@@ -30,6 +34,7 @@ from services.postal import (
     roots,
     rules,
 )
+from services.postal.carriers import VnpostCarrier
 from services.postal.models import outbox
 from services.postal.settings import PostalSettings
 from services.postal.storage import Bucket, EvidenceStore
@@ -90,6 +95,27 @@ async def _daily_seals(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def _carrier(app: FastAPI) -> AsyncIterator[None]:
+    """The partner account that the settings name, if any; its messages are fetched as well as received."""
+    settings = cast("PostalSettings", app.state.settings)
+    if settings.vnpost_url is None:
+        yield
+        return
+    assert settings.vnpost_token is not None
+    assert settings.vnpost_webhook_secret is not None
+    async with httpx.AsyncClient() as http:
+        partner = VnpostCarrier(
+            http,
+            url=text_of(settings.vnpost_url),
+            token=settings.vnpost_token.get_secret_value(),
+            webhook_secret=settings.vnpost_webhook_secret.get_secret_value(),
+        )
+        app.state.carriers[partner.name] = partner
+        async with background(carrier_orders.keep_polling(app.state.sessions, partner, terms=app.state.terms)):
+            yield
+
+
 def _evidence_store(settings: PostalSettings) -> EvidenceStore:
     secret = settings.evidence_secret_access_key
     bucket = Bucket(
@@ -109,9 +135,16 @@ def create_app(settings: PostalSettings | None = None) -> FastAPI:
             name="postal",
             title="Postal service",
             description="Carries the papers of dossiers both ways and always knows who holds them.",
-            routers=(api.router, field_api.router, desk_api.router, ledger_api.router, pages.router),
+            routers=(
+                api.router,
+                field_api.router,
+                desk_api.router,
+                ledger_api.router,
+                carrier_api.router,
+                pages.router,
+            ),
             startup=(_lend_range,),
-            resources=(_evidence_retention, _daily_seals,),
+            resources=(_evidence_retention, _daily_seals, _carrier),
         ),
         settings,
         outbox=outbox,
@@ -135,6 +168,7 @@ def create_app(settings: PostalSettings | None = None) -> FastAPI:
         float_limit_dong=settings.float_limit_dong,
         float_hours=settings.float_hours,
     )
+    app.state.carriers = {}
     app.state.evidence = _evidence_store(settings)
     app.state.evidence_limits = evidence.Limits(
         max_bytes=settings.evidence_max_bytes, keep_days=settings.evidence_keep_days

@@ -136,3 +136,28 @@ class Bag(Record):
     closed_at: datetime
     opened_by: str | None
     opened_at: datetime | None
+
+
+class TakenIn(Record):
+    """What became of a carrier's messages, by number."""
+
+    recorded: int
+    unmapped: int
+    unknown_item: int
+    ignored: int
+    repeated: int
+
+
+class EmsevtEvent(Record):
+    """One event in the words of UPU EMSEVT V3; reason and measure are codes of ours."""
+
+    code: str
+    s10: str
+    occurred_at: datetime
+    office: str
+    reason: str | None
+    measure: str | None
+
+
+class EmsevtEvents(Record):
+    events: tuple[EmsevtEvent, ...]

@@ -1,13 +1,15 @@
 """JSON routes about the log itself: published seals, receipts that prove themselves, corrections, bags."""
 
+import json
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from kit.auth import Principal, require
-from kit.db import SessionDep, UnitOfWorkRoute
-from services.postal import bags, corrections, custody_contract, roots, s10
+from kit.db import SessionDep, UnitOfWorkRoute, now
+from services.postal import bags, corrections, custody_contract, exports, queries, roots, s10
 from services.postal.api import NATURAL_KEY, Dispatcher, Identifier, TermsDep, sender_of
 from services.postal.storable import check_storable
 
@@ -116,3 +118,30 @@ async def open_bag(
     check_storable(body)
     bag = await bags.open_bag(session, bag_id, body, sender=sender_of(caller), terms=terms)
     return await bags.bag_record(session, bag.id)
+
+
+@router.get(
+    "/v1/shipments/{shipment_id}/epcis",
+    tags=["exports"],
+    summary="A leg as an EPCIS 2.0 document (JSON-LD)",
+    response_class=Response,
+    responses={200: {"content": {"application/ld+json": {"schema": {"type": "object"}}}}},
+    dependencies=READER,
+)
+async def get_epcis(shipment_id: Identifier, session: SessionDep, terms: TermsDep) -> Response:
+    """What, when, where, why and who of every fact that counted; facts set aside carry their error declaration."""
+    row = await queries.shipment(session, shipment_id)
+    log = (await queries.log_of(session, [row.id]))[row.id]
+    document = exports.epcis(row, log, public_url=terms.public_url, at=now())
+    return Response(json.dumps(document, ensure_ascii=False), media_type="application/ld+json")
+
+
+@router.get(
+    "/v1/shipments/{shipment_id}/emsevt", tags=["exports"], summary="A leg in EMSEVT codes", dependencies=READER
+)
+async def get_emsevt(shipment_id: Identifier, session: SessionDep) -> custody_contract.EmsevtEvents:
+    """Only facts that counted and have a code; an unsuccessful delivery carries reason and measure."""
+    row = await queries.shipment(session, shipment_id)
+    log = (await queries.log_of(session, [row.id]))[row.id]
+    events = tuple(custody_contract.EmsevtEvent(**asdict(event)) for event in exports.emsevt(row, log))
+    return custody_contract.EmsevtEvents(events=events)

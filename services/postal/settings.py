@@ -31,6 +31,11 @@ class PostalSettings(ServiceSettings):
     s10_last_serial: Annotated[int, Field(ge=0, le=99_999_999)] | None = None
     silence_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 48
     """An item on its way that nobody has scanned for so long is shown as a problem."""
+    vnpost_url: HttpUrl | None = None
+    """Address of the carrier's partner interface; none, when this installation works without it."""
+    vnpost_token: SecretStr | None = None
+    vnpost_webhook_secret: SecretStr | None = None
+    """Key of the carrier's signature under its messages. At least 32 characters."""
     hold_days: Annotated[int, Field(ge=1, le=60)] = 10
     """How long a post office keeps an item for its receiver."""
 
@@ -78,6 +83,15 @@ class PostalSettings(ServiceSettings):
     def _the_secret_is_long(self) -> Self:
         if len(self.label_secret.get_secret_value()) < 32:
             raise ValueError("label_secret needs at least 32 characters")
+        return self
+
+    @model_validator(mode="after")
+    def _the_carrier_is_complete(self) -> Self:
+        parts = (self.vnpost_url, self.vnpost_token, self.vnpost_webhook_secret)
+        if any(part is not None for part in parts) and None in parts:
+            raise ValueError("vnpost_url, vnpost_token and vnpost_webhook_secret go together")
+        if self.vnpost_webhook_secret is not None and len(self.vnpost_webhook_secret.get_secret_value()) < 32:
+            raise ValueError("vnpost_webhook_secret needs at least 32 characters")
         return self
 
     @model_validator(mode="after")

@@ -208,6 +208,8 @@ def _cancelled(state: State, fact: Fact) -> Step:  # noqa: ARG001
 
 def _collected(state: State, fact: Fact) -> Step:
     """Count, seal and both signatures, or the paper stays where it was. A late record fills in what a scan skipped."""
+    if state.collection is not None and state.status not in rules.BEFORE_COLLECTION | {"cancelled"}:
+        return refuse("after_end" if state.status in rules.END_STRENGTH else "repeated")
     if not _collection_is_evidenced(state.leg, fact):
         return refuse("evidence_missing")
     if state.status == "cancelled":
