@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any, cast
 
 import qrcode
@@ -15,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.auth import Principal
 from kit.db import now
 from kit.ids import uuid7
-from kit.web import Pages, flash
+from kit.web import LOCAL_ZONE, Pages, flash
 from services.postal import cases, recording, rules, wording
 from services.postal.contract import EventResult, PostEvent
 from services.postal.models import Shipment
@@ -78,6 +79,7 @@ def show(request: Request, template: str, /, status_code: int = 200, **context: 
         custodian_words=wording.CUSTODIAN,
         direction_words=wording.DIRECTION,
         tone_of=lambda state: TONE.get(state, "info"),
+        last_day=lambda moment: (moment.astimezone(LOCAL_ZONE) - timedelta(seconds=1)).date(),
         **context,
     )
 
