@@ -38,6 +38,11 @@ def noise(seed: int = 1, *, place: bool = False, kind: str = "JPEG") -> bytes:
     return sink.getvalue()
 
 
+def handed_over_with_a_photo(content: bytes) -> dict[str, Any]:
+    files = [{"kind": "handover_photo", "sha256": name_of(content)}]
+    return {"receiver": "addressee", "proof": "photo", "files": files}
+
+
 def name_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -246,11 +251,7 @@ async def test_evidence_is_shown_to_its_courier_and_to_dispatchers_and_to_nobody
     shipment = await post.book("return")
     await post.send(*journey(shipment)[:5])
     await upload(post, content)
-    proof = {
-        "receiver": "addressee",
-        "proof": "photo",
-        "files": [{"kind": "handover_photo", "sha256": name_of(content)}],
-    }
+    proof = handed_over_with_a_photo(content)
     facts = [event(shipment, "out_for_delivery", 6), event(shipment, "handed_over", 7, evidence=proof)]
     await post.send(*facts, headers=post.courier("buu-ta-3"))
     address = f"/v1/evidence/{name_of(content)}"
@@ -270,11 +271,7 @@ async def test_a_delivery_waits_for_its_photo_and_closes_when_the_photo_has_arri
     content = noise()
     shipment = await field.book("return")
     await field.send(*journey(shipment)[:6])
-    proof = {
-        "receiver": "addressee",
-        "proof": "photo",
-        "files": [{"kind": "handover_photo", "sha256": name_of(content)}],
-    }
+    proof = handed_over_with_a_photo(content)
     await field.send(event(shipment, "handed_over", 7, evidence=proof))
     waiting = await field.get(shipment)
 
@@ -365,3 +362,25 @@ def test_a_delivery_code_is_told_from_a_wrong_one_by_its_seal_alone() -> None:
     assert codes.seal_of("00000000", salt=seal.salt).digest != seal.digest
     assert codes.receiver_code("l" * 32, "RR123456776XX") != code
     assert code not in f"{seal.salt}{seal.digest}".upper()
+
+
+async def test_a_citizen_sees_the_proof_of_his_own_papers_by_his_own_link_and_no_other(post: Post) -> None:
+    content, foreign = noise(), noise()
+    mine, other = await post.book("return"), await post.book("return")
+    for shipment, proof in ((mine, content), (other, foreign)):
+        handed = event(shipment, "handed_over", 7, evidence=handed_over_with_a_photo(proof))
+        await post.send(*journey(shipment)[:6], handed)
+        await upload(post, proof)
+    links = f"/v1/shipments/{mine['id']}/links"
+    made = await post.client.post(links, headers={**post.office, "idempotency-key": "link-1"})
+    path = "/my/" + made.json()["url"].rsplit("/", 1)[1]
+    desk = await post.rows("select 1 from event_file")
+
+    page = await post.client.get(path, headers={"accept": "text/html"})
+    seen = await post.client.get(f"{path}/evidence/{name_of(content)}")
+
+    assert len(desk) == 2
+    assert f'href="{path}/evidence/{name_of(content)}"' in page.text
+    assert (seen.status_code, seen.content, seen.headers["cache-control"]) == (200, content, "private, no-store")
+    assert (await post.client.get(f"{path}/evidence/{name_of(foreign)}")).status_code == 404
+    assert (await post.client.get(f"/my/{'x' * 43}/evidence/{name_of(content)}")).status_code == 404

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.postal.pages import assignments, casework, cash, citizen, desk, rounds, sync, tracking, verifying
+from services.postal.pages import assignments, casework, cash, citizen, desk, proofs, rounds, sync, tracking, verifying
 
 router = APIRouter()
 router.include_router(tracking.router)
@@ -14,3 +14,4 @@ router.include_router(casework.router)
 router.include_router(assignments.router)
 router.include_router(cash.router)
 router.include_router(citizen.router)
+router.include_router(proofs.router)

@@ -17,6 +17,7 @@ from services.postal import claims, codes, desk_queries, desk_wording, queries, 
 from services.postal.desk_contract import WishKind
 from services.postal.models import Shipment
 from services.postal.pages.casework import recovery_plan
+from services.postal.pages.proofs import proof_lines
 from services.postal.pages.shared import PAGE_FORM, DeskTermsDep, PlanDep, TermsDep, field_of, qr_picture, show
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
@@ -49,6 +50,7 @@ async def my_papers(
             item=item,
             pieces=(await queries.pieces_of(session, [row.id]))[row.id],
             code=_code(row, terms.label_secret),
+            proofs=await proof_lines(session, row.id, folder=f"/my/{token}/evidence"),
             visits=await receivers.visits(session, row),
             possible=[(kind, desk_wording.WISH[kind]) for kind in possible],
             wishes=wishes,

@@ -12,6 +12,7 @@ from kit.pagination import DEFAULT_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
 from services.postal import claims, contract, custody, desk_queries, labels, operations, queries, rules, s10, wording
 from services.postal.models import Event, Shipment
+from services.postal.pages.proofs import proof_lines
 from services.postal.pages.shared import PAGE_FORM, Identifier, PlanDep, TermsDep, field_of, new_ticket, record, show
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
@@ -98,6 +99,7 @@ async def shipment(request: Request, shipment_id: Identifier, session: SessionDe
         log=[(entry, _told(entry.event), wording.anomaly_words(entry.anomaly)) for entry in newest_first],
         needs_attention=wording.needs_attention,
         evidence=_evidence_lines(row, log),
+        proofs=await proof_lines(session, row.id, folder="/v1/evidence"),
         check=queries.check_chain(row, log),
         claims=list(claims_made.items),
         claim_words=wording.CLAIM_STATUS,
