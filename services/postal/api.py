@@ -8,7 +8,18 @@ from kit.auth import Principal, require
 from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Forbidden
 from kit.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from services.postal import cases, claims, contract, deposits, labels, operations, queries, recording, rules
+from services.postal import (
+    cases,
+    claims,
+    contract,
+    deposits,
+    label_images,
+    labels,
+    operations,
+    queries,
+    recording,
+    rules,
+)
 from services.postal.storable import check_storable
 
 router = APIRouter(route_class=UnitOfWorkRoute)
@@ -124,16 +135,35 @@ async def cancel_shipment(
 @router.get(
     "/v1/shipments/{shipment_id}/label.pdf",
     tags=["shipments"],
-    summary="The label, A6",
+    summary="The label, A6 or A5",
     response_class=Response,
     responses={200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}},
     dependencies=LABELLER,
 )
-async def get_label(shipment_id: Identifier, session: SessionDep, terms: TermsDep) -> Response:
+async def get_label(
+    shipment_id: Identifier, session: SessionDep, terms: TermsDep, size: labels.LabelSize = "a6"
+) -> Response:
     """Item number as Code 128 and in words, QR with the label's code, where to deliver; nothing about the dossier."""
     label = await operations.label(session, shipment_id, terms=terms)
     headers = {"Content-Disposition": f'inline; filename="{label.s10}.pdf"'}
-    return Response(labels.render_label(label), media_type="application/pdf", headers=headers)
+    return Response(labels.render_label(label, size), media_type="application/pdf", headers=headers)
+
+
+@router.get(
+    "/v1/shipments/{shipment_id}/label.png",
+    tags=["shipments"],
+    summary="The label for a thermal printer, 203 dpi",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
+    dependencies=LABELLER,
+)
+async def get_label_image(
+    shipment_id: Identifier, session: SessionDep, terms: TermsDep, size: labels.LabelSize = "a6"
+) -> Response:
+    """The same label in black dots: every bar is a whole number of them, so that nothing blurs in print."""
+    label = await operations.label(session, shipment_id, terms=terms)
+    headers = {"Content-Disposition": f'inline; filename="{label.s10}.png"'}
+    return Response(label_images.render_image(label, size), media_type="image/png", headers=headers)
 
 
 @router.get(
