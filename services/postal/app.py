@@ -160,6 +160,7 @@ def create_app(settings: PostalSettings | None = None) -> FastAPI:
     app.state.plan = cases.Plan(
         calendar=vietnam_calendar(saturdays_worked=settings.saturdays_worked),
         allowances=deadlines.Allowances(**{f.name: getattr(settings, f.name) for f in fields(deadlines.Allowances)}),
+        terms=app.state.terms,
     )
     app.state.desk_terms = cases.DeskTerms(
         public_url=text_of(settings.public_url),

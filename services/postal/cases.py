@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, time
+from typing import cast
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
@@ -10,8 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.calendar import BusinessCalendar
 from kit.db import now
 from kit.errors import NotFound, WrongMoment
-from kit.ids import new_id
+from kit.ids import new_id, uuid7
 from services.postal import deadlines, desk_contract, desk_queries, queries, recording, rules
+from services.postal.contract import PickupStatus, PostEvent
 from services.postal.desk_contract import Case as CaseRecord
 from services.postal.desk_contract import CaseEvent, CaseKind, DeadlineCheck, StopClock
 from services.postal.desk_models import Case, ClockStop
@@ -42,6 +44,7 @@ class Plan:
 
     calendar: BusinessCalendar
     allowances: deadlines.Allowances
+    terms: rules.Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,11 @@ async def check_deadlines(session: AsyncSession, shipment_id: str, *, plan: Plan
     running = deadlines.clocks(journey, plan.calendar, plan.allowances, now=at)
     late = {clock.key: clock for clock in running if clock.due_at <= at}
     for clock in late.values():
-        await open_case(
+        new = await open_case(
             session, row, clock.kind, key=f"{row.id}:{clock.key}", due_at=clock.due_at, at=at, told_at=clock.due_at
         )
+        if new and clock.kind == "pickup":
+            await _expire_pickup(session, row, due_at=clock.due_at, plan=plan, at=at)
     expired = deadlines.run_out(journey.stops, plan.allowances, now=at)
     for stop in expired:
         key = f"{row.id}:stop_unreleased:{stop.since:%Y%m%dT%H%M%S}"
@@ -84,6 +89,21 @@ async def check_deadlines(session: AsyncSession, shipment_id: str, *, plan: Plan
         next_check_at=_next_look(journey, running, plan, at=at),
         ended=deadlines.has_ended(journey),
     )
+
+
+async def _expire_pickup(session: AsyncSession, row: Shipment, *, due_at: datetime, plan: Plan, at: datetime) -> None:
+    """A visit that nobody made is over as a fact of the log, not as somebody's reading of a date."""
+    if "expired" not in rules.PICKUP_LEGAL[cast("PickupStatus", row.pickup_status)]:
+        return
+    event = PostEvent(
+        event_id=str(uuid7()),
+        s10=row.s10,
+        kind="pickup_expired",
+        occurred_at=due_at,
+        device_id=SYSTEM,
+        device_seq=row.chain_length + 1,
+    )
+    await recording.record_events(session, [event], sender=recording.Sender(SYSTEM, "system"), at=at, terms=plan.terms)
 
 
 def _next_look(

@@ -45,6 +45,9 @@ async def test_a_pickup_that_nobody_makes_opens_one_case_and_the_pickup_closes_i
     assert late.open_cases == again.open_cases == ("pickup",)
     [case] = await open_cases(post)
     assert (case["kind"], case["status"], case["dossier_code"]) == ("pickup", "open", shipment["dossier_code"])
+    expired = await post.rows("select actor, source, occurred_at from event where kind = 'pickup_expired'")
+    assert expired == [{"actor": "postal-service", "source": "system", "occurred_at": late.clocks[0].due_at}]
+    assert (await post.get(shipment))["pickup_status"] == "expired"
     [news] = await told(post, "case.opened")
     assert (news["case_id"], news["status"], news["direction"]) == (case["id"], "pickup", "outbound")
 
