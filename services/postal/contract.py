@@ -175,6 +175,26 @@ class Money(Strict):
         return document
 
 
+class QuotedPostage(Strict):
+    """One line of the quote that speaks of this leg, in đồng; `basis`: the rules and instruments it rests on."""
+
+    item: Key
+    gross_dong: Dong
+    due_dong: Dong
+    basis: Annotated[tuple[Annotated[str, StringConstraints(max_length=200)], ...], Field(max_length=50)] = ()
+
+
+class FrozenQuote(Strict):
+    """What the postage of a leg was computed from, frozen when it was booked: fees prices, the post keeps the proof."""
+
+    quote_id: Key
+    inputs_hash: Key
+    catalogue_version: Key
+    agreement: Key
+    """Id of the price agreement between the province and the post."""
+    lines: Annotated[tuple[QuotedPostage, ...], Field(min_length=1, max_length=20)]
+
+
 class CreateShipment(Strict):
     """Book one leg. `shipment_key` is unique for ever: the second time returns the first shipment."""
 
@@ -194,6 +214,13 @@ class CreateShipment(Strict):
     cash: Money | None = None
     pickup_by: datetime | None = None
     previous_shipment_id: Key | None = None
+    quote: FrozenQuote | None = None
+
+    @model_validator(mode="after")
+    def _the_quote_is_of_this_postage(self) -> Self:
+        if self.quote is not None and sum(line.gross_dong for line in self.quote.lines) != self.postage_dong:
+            raise ValueError("the lines of the quote must sum to postage_dong")
+        return self
 
 
 class Piece(Record):
@@ -250,8 +277,16 @@ class Shipment(Record):
     release_to: str | None = None
 
 
+class KeptQuote(Record):
+    """The frozen quote of a leg; `sha256` is of its canonical JSON."""
+
+    quote: FrozenQuote
+    sha256: str
+
+
 class ShipmentDetail(Shipment):
     events: tuple[ShipmentEvent, ...]
+    quote: KeptQuote | None = None
 
 
 class ShipmentPage(Record):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import func
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -15,7 +15,7 @@ from kit.ids import new_id, uuid7
 from services.postal import chain, labels, queries, recording, rules, s10
 from services.postal.contract import CreateShipment, Direction, PostEvent, PutContact
 from services.postal.desk_models import CashLine
-from services.postal.models import Contact, Piece, S10Range, Shipment
+from services.postal.models import Contact, Piece, S10Range, Shipment, outbox
 from services.postal.recording import Sender
 
 
@@ -105,12 +105,34 @@ async def next_number(session: AsyncSession) -> s10.ItemNumber:
     count = int((await session.exec(select(func.nextval("s10_serial")))).one())
     query = select(S10Range).where(col(S10Range.starts_at) <= count).order_by(col(S10Range.starts_at).desc()).limit(1)
     row = (await session.exec(query)).first()
+    if row is not None and row.low_since is None:
+        await _warn_when_low(session, row, count)
     if row is None or row.first_serial + count - row.starts_at > row.last_serial:
         raise NumbersExhausted(
             "Dải số hiệu bưu gửi đã dùng hết; hãy đề nghị bưu điện cấp dải mới.",
             "The range of item numbers is used up; ask the operator for another.",
         )
     return s10.ItemNumber(row.indicator, row.first_serial + count - row.starts_at, row.country)
+
+
+LOW_PERCENT = 10
+"""Of the last range, below which the operator should be asked for another."""
+
+
+async def _warn_when_low(session: AsyncSession, row: S10Range, count: int) -> None:
+    """Tell once that the last range is nearly used up, while there is still time to ask for another."""
+    size = row.last_serial - row.first_serial + 1
+    left = row.starts_at + size - count - 1
+    if left * 100 > size * LOW_PERCENT:
+        return
+    later = select(S10Range.id).where(col(S10Range.starts_at) > row.starts_at).limit(1)
+    if (await session.exec(later)).first() is not None:
+        return
+    at = now()
+    marked = update(S10Range).where(col(S10Range.id) == row.id, col(S10Range.low_since).is_(None)).values(low_since=at)
+    if (await session.exec(marked.returning(col(S10Range.id)))).first() is not None:
+        data = {"indicator": row.indicator, "country": row.country, "numbers_left": left, "occurred_at": at.isoformat()}
+        await outbox.announce(session, "numbers.low", subject=f"{row.indicator}{row.country}", data=data)
 
 
 # --- shipments -----------------------------------------------------------------------------------
@@ -199,7 +221,15 @@ def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, ho
         last_seen_at=at,
         chain_head=chain.START,
         hold_days=hold_days,
+        quote=_kept_quote(body),
     )
+
+
+def _kept_quote(body: CreateShipment) -> dict[str, Any] | None:
+    if body.quote is None:
+        return None
+    content = body.quote.model_dump(mode="json")
+    return {"quote": content, "sha256": chain.digest(content)}
 
 
 async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Sender, terms: rules.Terms) -> Shipment:

@@ -252,7 +252,11 @@ async def shipment_detail(session: AsyncSession, shipment_id: str, *, public_url
     record = await one_shipment(session, row, public_url=public_url)
     log = (await events_of(session, [row.id]))[row.id]
     in_order = sorted(log, key=lambda entry: fact_of(entry.event).order)
-    return contract.ShipmentDetail(**record.model_dump(), events=tuple(event_record(e) for e in in_order))
+    return contract.ShipmentDetail(
+        **record.model_dump(),
+        events=tuple(event_record(e) for e in in_order),
+        quote=contract.KeptQuote.model_validate(row.quote) if row.quote is not None else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -453,7 +453,7 @@ ANY_LEG = st.builds(
 ANY_FACTS = st.lists(any_fact(), max_size=14)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ANY_LEG, ANY_FACTS, st.randoms(use_true_random=False))
 def test_any_order_and_repetition_of_the_same_facts_gives_the_same_custody(
     some_leg: Leg, facts: list[Fact], chance: Any
@@ -464,7 +464,7 @@ def test_any_order_and_repetition_of_the_same_facts_gives_the_same_custody(
     assert fold(some_leg, shuffled) == fold(some_leg, facts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ANY_LEG, ANY_FACTS)
 def test_there_is_exactly_one_custodian_after_every_fact(some_leg: Leg, facts: list[Fact]) -> None:
     custody = fold(some_leg, facts)
@@ -480,7 +480,7 @@ def test_there_is_exactly_one_custodian_after_every_fact(some_leg: Leg, facts: l
         assert (custody.status, custody.custodian) == (custody.verdicts[-1].status, custody.verdicts[-1].custodian)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(ANY_LEG, ANY_FACTS, any_fact())
 def test_no_further_fact_however_late_lowers_an_end(some_leg: Leg, facts: list[Fact], late: Fact) -> None:
     strength = rules.END_STRENGTH
@@ -493,7 +493,7 @@ def test_no_further_fact_however_late_lowers_an_end(some_leg: Leg, facts: list[F
         assert strength.get(after, 0) >= strength.get(before, 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ANY_LEG, ANY_FACTS)
 def test_cash_is_counted_at_most_once_and_never_above_what_is_due(some_leg: Leg, facts: list[Fact]) -> None:
     counted = [v.counted_cash_dong for v in fold(some_leg, facts).verdicts if v.counted_cash_dong]
