@@ -143,8 +143,11 @@ async def _wishes(session: AsyncSession, shipment_ids: list[str]) -> dict[str, l
 def _wish_words(wish: Wish) -> wording.Words:
     match wish.kind:
         case "authorise":
-            who = f"{wish.person_name}, … {wish.person_id_tail}"
-            return f"Được giao cho: {who} (đối chiếu 4 số cuối căn cước)", f"May be given to: {who} (check the card)"
+            card = wish.person_id_tail
+            return (
+                f"Được giao cho {wish.person_name}; đối chiếu 4 số cuối căn cước: {card}",
+                f"May be given to {wish.person_name}; the identity card must end in {card}",
+            )
         case "redirect":
             where = f"{wish.address}, {wish.commune}"
             return f"Địa chỉ mới: {where}", f"New address: {where}"

@@ -205,7 +205,8 @@ async def test_what_the_citizen_asked_for_is_read_at_the_door(post: Post) -> Non
     shipment = await out_for_delivery(post)
     await post.rows(
         "insert into citizen_wish (id, shipment_id, kind, status, person_name, person_id_tail, wrong_codes, "
-        "created_at, decided_at) values ('wsh_1', $1, 'authorise', 'accepted', 'Trần Văn Bình', '4321', 0, now(), now())",
+        "created_at, decided_at) "
+        "values ('wsh_1', $1, 'authorise', 'accepted', 'Trần Văn Bình', '4321', 0, now(), now())",
         shipment["id"],
     )
     async with sign_in(post, COURIER) as browser:
@@ -213,7 +214,7 @@ async def test_what_the_citizen_asked_for_is_read_at_the_door(post: Post) -> Non
 
     assert stop["notes"] == [
         [
-            "Được giao cho: Trần Văn Bình, … 4321 (đối chiếu 4 số cuối căn cước)",
-            "May be given to: Trần Văn Bình, … 4321 (check the card)",
+            "Được giao cho Trần Văn Bình; đối chiếu 4 số cuối căn cước: 4321",
+            "May be given to Trần Văn Bình; the identity card must end in 4321",
         ]
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import qrcode
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Route, async_playwright
 
@@ -416,6 +417,25 @@ async def test_wrong_codes_are_counted_false_labels_stop_and_foreign_numbers_are
         await hand.page.fill("#c-typed", field.label(shipment))
         await hand.page.press("#c-typed", "Enter")
         await hand.page.wait_for_selector("[data-t=alarm]:has-text('giả'), [data-t=label]:has-text('Tem đúng')")
+
+
+async def test_a_phone_that_reads_no_codes_has_the_photo_of_a_label_read(
+    field: Field, browser: Browser, tmp_path: Path
+) -> None:
+    [first, _] = await at_the_office(field.post, 2)
+    picture = tmp_path / "label.png"
+    qrcode.make(field.label(first)).get_image().save(picture)
+    async with phone(field, browser, script="delete self.BarcodeDetector;") as hand:
+        await hand.goes_to("#/scan/take_out")
+        await hand.page.click("[data-do=camera]")
+        await hand.page.wait_for_selector("[data-said]:has-text('không tự đọc được mã')")
+        await hand.page.set_input_files("[data-label-photo]", picture)
+        await hand.page.wait_for_selector("[data-t=count]:has-text('1 / 2')")
+        await hand.page.set_input_files("[data-label-photo]", photo(tmp_path))
+        await hand.page.wait_for_selector("[data-said]:has-text('Không đọc được tem')")
+        await hand.context.set_offline(True)
+        await hand.page.set_input_files("[data-label-photo]", picture)
+        await hand.page.wait_for_selector("[data-said]:has-text('Không có mạng để đọc ảnh')")
 
 
 async def test_a_camera_that_reads_codes_fills_the_list(field: Field, browser: Browser) -> None:
