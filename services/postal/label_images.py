@@ -1,6 +1,7 @@
 """The label as dots for a thermal printer: 203 dpi is eight dots a millimetre, and a bar is a whole number of them."""
 
 import io
+from typing import Any
 
 import font_roboto
 from PIL import Image, ImageDraw, ImageFont
@@ -71,7 +72,7 @@ def _qr(content: str, side: int) -> Image.Image:
 
 def _bars(draw: ImageDraw.ImageDraw, text: str, place: tuple[int, int, int], dots: int) -> None:
     """Code 128, centred in the width: reportlab spells the widths as letters, capitals for bars, small for spaces."""
-    barcode = Code128(text, quiet=False)
+    barcode: Any = Code128(text, quiet=False)
     barcode.validate()
     barcode.encode()
     barcode.decompose()

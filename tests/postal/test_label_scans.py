@@ -22,8 +22,7 @@ LABEL = labels.Label(
 
 def read(image: Image.Image) -> dict[str, str]:
     """Everything a scanner finds, by kind of code."""
-    found = zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.Code128)
-    found += zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(image.convert("L"))
     return {"QR" if "QR" in str(code.format) else "128": code.text for code in found}
 
 
