@@ -13,7 +13,7 @@ from kit.calendar import vietnam_calendar
 from kit.db import transaction
 from services.postal import cases, receivers, reissue
 from tests.postal.conftest import PERSON, Post, event, journey
-from tests.postal.test_pages import form_of
+from tests.postal.test_pages import COURIER, form_of, sign_in
 
 CALENDAR = vietnam_calendar()
 
@@ -231,6 +231,13 @@ async def test_what_the_citizen_asked_for_stands_on_the_couriers_round(post: Pos
     [stop] = [stop for stop in stops if stop["shipment_id"] == shipment["id"]]
     assert (stop["address"], stop["commune"], stop["name"]) == ("5 phố Huế", "00256", PERSON["name"])
     assert stop["note_vi"] == "Địa chỉ mới do người nhận đổi; Giao cho Lê Văn Hai, căn cước có 4 số cuối 4321"
+    async with sign_in(post, COURIER) as browser:
+        page = (await browser.get(f"/courier/shipments/{shipment['id']}")).text
+        round_page = (await browser.get("/courier?task=take_out")).text
+    assert "5 phố Huế" in page
+    assert PERSON["address"] not in page
+    assert stop["note_vi"] in page
+    assert stop["note_vi"] in round_page
 
 
 async def test_an_agency_does_not_move(post: Post) -> None:

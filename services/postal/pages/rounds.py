@@ -101,7 +101,9 @@ async def stop(request: Request, shipment_id: Identifier, session: SessionDep, p
     row = await queries.shipment(session, shipment_id)
     pieces = (await queries.pieces_of(session, [row.id]))[row.id]
     on_round = row.status in queries.TASK_OF
-    place = queries.stop_record(row, await queries.contact(session, row.contact_id), len(pieces)) if on_round else None
+    asked = (await queries.accepted_wishes(session, [row.id]))[row.id]
+    person_at = await queries.contact(session, row.contact_id)
+    place = queries.stop_record(row, person_at, len(pieces), asked) if on_round else None
     stage: rules.Stage = "pickup" if row.status in rules.BEFORE_COLLECTION else "delivery"
     pairs = [
         (
