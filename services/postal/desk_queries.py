@@ -78,6 +78,7 @@ _ENTERED_BY: Mapping[str, str] = {
     "ready_for_collection": "ready_for_collection",
     "attempt_failed": "attempt_failed",
     "delivered_pending_evidence": "handed_over",
+    "collected_pending_evidence": "collected",
     "investigating": "investigation_opened",
 }
 """The fact that leads into a state whose stay is timed."""
