@@ -136,7 +136,8 @@ async def test_a_delivery_takes_four_taps(field: Field, browser: Browser) -> Non
 
 
 async def test_a_reload_in_mid_signature_loses_no_stroke_and_no_field(field: Field, browser: Browser) -> None:
-    shipment = await field.post.book("outbound")
+    cash = {"amount_dong": 130_000, "payment_id": "p", "attempt_reference": "a"}
+    shipment = await field.post.book("outbound", cash=cash)
     async with phone(field, browser) as hand:
         await hand.context.set_offline(True)
         await hand.opens(shipment)
@@ -155,10 +156,11 @@ async def test_a_reload_in_mid_signature_loses_no_stroke_and_no_field(field: Fie
         assert not await hand.page.is_checked("input[name=piece][value='1']")
         await hand.page.check("[data-pad=courier_signature] [data-paper]")
         await hand.submits("collect")
+        await hand.page.wait_for_selector("[data-cash]:has-text('Tiền mặt chưa nộp: 130.000 ₫ (1 khoản)')")
         await hand.context.set_offline(False)
         await hand.has_sent_everything()
     found = await field.post.get(shipment)
-    assert (found["status"], found["seal_number"]) == ("collected", "NP-77")
+    assert (found["status"], found["seal_number"], found["cash_collected_dong"]) == ("collected", "NP-77", 130_000)
     assert [piece["collected"] for piece in found["pieces"]] == [False, True]
 
 
@@ -327,7 +329,7 @@ async def test_an_ended_sign_in_keeps_the_facts_until_somebody_signs_in_again(fi
         await hand.delivers_by_code(shipment)
         await hand.page.wait_for_selector("#chip:has-text('Đăng nhập lại')")
         await hand.goes_to("#/outbox")
-        assert await hand.page.is_visible("[data-sign-in]")
+        await hand.page.wait_for_selector("[data-sign-in]:not([hidden])")
         assert (await hand.summary())["queued"] == 1
 
         await hand.context.add_cookies([field.cookie("buu-ta-2")])  # type: ignore[list-item]

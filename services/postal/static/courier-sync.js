@@ -51,6 +51,7 @@ LT.sync = (() => {
     if (owner && owner !== answer.courier && (await LT.summary()).unsent) throw new Stop("another");
     await LT.takeRound(answer);
     await LT.tidy();
+    await tellOfMyself();
     say("round");
     return answer;
   };
@@ -78,6 +79,9 @@ LT.sync = (() => {
       unsent_files: found.files, clock_skew_ms: found.skew_ms ?? 0,
     };
   };
+
+  // So that a dispatcher knows what is still in a pocket, and when this phone was last heard.
+  const tellOfMyself = async () => call("POST", "/courier/sync/events", { body: { device: await report(), events: [] } });
 
   // A batch that the service cannot digest is halved until the one fact that spoils it stands alone, in the tray.
   const send = async (rows) => {
@@ -157,7 +161,7 @@ LT.sync = (() => {
       const { courier } = await session();
       while (await sendEvents(courier) + await sendFiles() > 0);
       if ((await LT.summary()).queued) problem = "another";
-      else await call("POST", "/courier/sync/events", { body: { device: await report(), events: [] } });
+      else await tellOfMyself();
       failures = 0;
     } catch (error) {
       if (!(error instanceof Stop)) throw error;

@@ -47,7 +47,7 @@
   const buzz = (pattern) => navigator.vibrate?.(pattern);
   const bad = (error) => { tell(say("not_saved"), "bad"); console.error(error); };
 
-  await LT.ready();
+  try { await LT.ready(); } catch (error) { bad(error); return; }
   let tables = await LT.meta("tables");
   let task = sessionStorage.getItem("task");
   // One press at a time: a slow finger must not make a second fact.
@@ -63,7 +63,7 @@
 
   const TASKS = ["pick_up", "deliver", "take_out", "hand_in", "keep", "done"];
   const nameOf = (stop) => stop.phone ? stop.name : `${say("agency")} ${stop.name}`;
-  const whereOf = (stop) => [stop.address, `${say("commune")} ${stop.commune}`].filter(Boolean).join(", ");
+  const whereOf = (stop) => [stop.address, `${say("commune")} ${stop.commune}`, pick([stop.note_vi, stop.note_en])].filter(Boolean).join(", ");
   const statusOf = (stop) => pick(tables.statuses[stop.status] ?? [stop.status, stop.status]);
   const spaced = (s10) => s10.replace(/^(..)(\d{4})(\d{4})(\d)(..)$/, "$1 $2 $3 $4 $5");
   const factsOf = (stop) => ({
@@ -103,9 +103,12 @@
       list.append(row);
     }
     one("[data-empty]", page).hidden = counts[task] > 0;
+    const taken = (await LT.read("events", (store) => store.index("state").getAll("queued")))
+      .map((row) => row.event.cash_collected_dong ?? 0).filter(Boolean);
     const cash = one("[data-cash]", page);
-    cash.hidden = !tables.cash.count;
-    cash.textContent = say("cash_held", { n: dong(tables.cash.total_dong), m: tables.cash.count });
+    const m = tables.cash.count + taken.length;
+    cash.hidden = !m;
+    cash.textContent = say("cash_held", { n: dong(taken.reduce((sum, amount) => sum + amount, tables.cash.total_dong)), m });
     one("[data-do=refresh]", page).onclick = () => refresh(true);
     mount(page, at);
     if (tables.more) tell(say("more"), "warn");
