@@ -108,6 +108,20 @@ async def test_lost_papers_have_a_plan_whose_steps_are_ticked(post: Post) -> Non
     assert 'name="step-2-1"' not in after
 
 
+async def test_a_claim_past_the_laws_date_is_marked(post: Post) -> None:
+    shipment = await post.book("return")
+    await post.send(event(shipment, "collected", 1), event(shipment, "declared_lost", 2))
+    body = {"claim_key": shipment["id"], "shipment_id": shipment["id"], "reason": "lost"}
+    await post.client.post("/v1/claims", json=body, headers=post.office)
+    async with sign_in(post, DISPATCHER) as browser:
+        before = (await browser.get("/claims")).text
+        await post.rows("update claim set answer_by = answer_by - 90")
+        after = (await browser.get("/claims")).text
+
+    assert "quá hạn" not in before
+    assert "quá hạn" in after
+
+
 # --- rounds --------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from kit.auth import Principal
 from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Problem
 from kit.pagination import DEFAULT_LIMIT
-from kit.web import FormDep, flash, see_other, signed_in
+from kit.web import LOCAL_ZONE, FormDep, flash, see_other, signed_in
 from services.postal import claims, contract, custody, desk_queries, labels, operations, queries, rules, s10, wording
 from services.postal.models import Event, Shipment
 from services.postal.pages.proofs import proof_lines
@@ -219,6 +219,7 @@ async def claim_list(
         rows=list(page.items),
         next_cursor=page.next_cursor,
         chosen=chosen,
+        today=now().astimezone(LOCAL_ZONE).date(),
         claim_words=wording.CLAIM_STATUS,
         reason_words=wording.CLAIM_REASON,
     )
