@@ -5,7 +5,7 @@ found and `missing_from_bag`, which opens a search, for every one that is not.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
@@ -136,6 +136,25 @@ async def bag_record(session: AsyncSession, bag_id: str) -> custody_contract.Bag
     missing = tuple(row.s10 for row in rows if outcomes[row.id] == "missing")
     values = {**bag.model_dump(), "lines": lines, "missing": missing, "surplus": tuple(bag.surplus)}
     return custody_contract.Bag.model_validate(values)
+
+
+async def custody_gaps(session: AsyncSession, *, hours: int, at: datetime) -> list[custody_contract.CustodyGap]:
+    """Handovers begun more than `hours` ago and not accepted, oldest first, at most 200."""
+    since = col(Shipment.release_since)
+    query = select(Shipment).where(since.is_not(None), since <= at - timedelta(hours=hours)).order_by(since).limit(200)
+    return [
+        custody_contract.CustodyGap(
+            shipment_id=row.id,
+            s10=row.s10,
+            status=row.status,
+            custodian=row.custodian,
+            release_to=row.release_to or "",
+            release_since=row.release_since,
+            age_seconds=int((at - row.release_since).total_seconds()),
+        )
+        for row in (await session.exec(query)).all()
+        if row.release_since is not None
+    ]
 
 
 async def _check_contents(session: AsyncSession, numbers: Sequence[str], rows: dict[str, Shipment]) -> None:

@@ -161,3 +161,19 @@ class EmsevtEvent(Record):
 
 class EmsevtEvents(Record):
     events: tuple[EmsevtEvent, ...]
+
+
+class CustodyGap(Record):
+    """A handover that was begun and that nobody has accepted; the custodian is still the one who released."""
+
+    shipment_id: str
+    s10: str
+    status: str
+    custodian: str
+    release_to: str
+    release_since: datetime
+    age_seconds: int
+
+
+class CustodyGaps(Record):
+    items: tuple[CustodyGap, ...]

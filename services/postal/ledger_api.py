@@ -121,6 +121,19 @@ async def open_bag(
 
 
 @router.get(
+    "/v1/custody/gaps",
+    tags=["custody"],
+    summary="Handovers that nobody has accepted, oldest first",
+    dependencies=READER,
+)
+async def list_gaps(
+    session: SessionDep, hours: Annotated[int, Query(ge=0, le=24 * 90)] = 0
+) -> custody_contract.CustodyGaps:
+    """Older than `hours`; at most 200. Whoever released still answers for the envelope."""
+    return custody_contract.CustodyGaps(items=tuple(await bags.custody_gaps(session, hours=hours, at=now())))
+
+
+@router.get(
     "/v1/shipments/{shipment_id}/epcis",
     tags=["exports"],
     summary="A leg as an EPCIS 2.0 document (JSON-LD)",

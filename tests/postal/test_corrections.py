@@ -158,7 +158,17 @@ async def test_a_courier_who_alone_says_the_office_has_it_keeps_it(post: Post) -
 
     await post.send(event(shipment, "arrived_origin_office", 2, place="BC Hoàn Kiếm"), headers=courier)
     alone = await post.get(shipment)
+    open_ones, later = [
+        (await post.client.get("/v1/custody/gaps", params={"hours": hours}, headers=post.office)).json()["items"]
+        for hours in (0, 2)
+    ]
     await post.send(event(shipment, "departed", 3))
+    closed = (await post.client.get("/v1/custody/gaps", headers=post.office)).json()["items"]
+
+    [gap] = open_ones
+    assert (gap["s10"], gap["custodian"], gap["release_to"]) == (shipment["s10"], "courier", "BC Hoàn Kiếm")
+    assert 57 * 60 <= gap["age_seconds"] <= 61 * 60
+    assert (later, closed) == ([], [])
 
     assert (alone["status"], alone["custodian"], alone["release_to"]) == (
         "at_origin_office",
