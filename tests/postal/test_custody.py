@@ -16,7 +16,6 @@ from services.postal.contract import (
     EvidenceFile,
     MeasureCode,
     Party,
-    PickupStatus,
     ReasonCode,
     ShipmentStatus,
 )
