@@ -14,7 +14,8 @@ RUN /opt/venv/bin/pip install --require-hashes --no-deps --only-binary=:all: --n
 FROM python:3.11.15-slim-trixie
 
 RUN groupadd --system --gid 10001 lienthong \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lienthong
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lienthong \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/evidence
 COPY --from=dependencies /opt/venv /opt/venv
 WORKDIR /app
 COPY alembic.ini ./

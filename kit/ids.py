@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import threading
 import time
 import uuid
 
@@ -13,10 +14,21 @@ the check character.
 """
 
 
+_clock_lock = threading.Lock()
+_latest = [0]
+"""The 60 bits that order the newest id of this process: milliseconds, then a count (RFC 9562 §6.2, method 1)."""
+
+
 def uuid7() -> uuid.UUID:
-    """A UUID of version 7 (RFC 9562 §5.7): milliseconds first, so rows made later sort later."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    """A UUID of version 7 (RFC 9562 §5.7): milliseconds first, so rows made later sort later.
+
+    Within one process every id sorts after the one before, also within a millisecond and when the clock steps back.
+    """
+    present = time.time_ns() // 1_000_000 << 12 | int.from_bytes(os.urandom(2), "big") & 0x7FF
+    with _clock_lock:
+        _latest[0] = ordered = max(present, _latest[0] + 1)
+    milliseconds, count = divmod(ordered, 1 << 12)
+    value = milliseconds << 80 | count << 64 | int.from_bytes(os.urandom(8), "big")
     value &= ~(0xF << 76) & ~(0x3 << 62)
     return uuid.UUID(int=value | 0x7 << 76 | 0x2 << 62)
 

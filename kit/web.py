@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.security.http import HTTPAuthorizationCredentials
 from fastapi.staticfiles import StaticFiles
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.middleware.sessions import SessionMiddleware
 
-from kit.auth import Authority, Principal, principal_from_claims
+from kit.auth import Authority, Principal, bearer, principal_from_claims, require
 from kit.errors import Forbidden, Unavailable
 from kit.money import Language, format_dong
 from kit.telemetry import request_id_var
@@ -148,6 +149,36 @@ def signed_in(*scopes: str) -> Callable[..., Awaitable[Principal]]:
             raise Forbidden(
                 "Tài khoản của bạn không có quyền xem trang này; hãy liên hệ quản trị để được cấp quyền.",
                 "Your account may not see this page; ask your administrator for the right.",
+            )
+        return person
+
+    return principal
+
+
+def require_or_signed_in(*scopes: str) -> Callable[..., Awaitable[Principal]]:
+    """A dependency for calls that scripts of our own pages make as well as clients with a token.
+
+    Without a token the page's session answers; its writes carry the page's token in `X-CSRF-Token`. 401, 403 otherwise.
+    """
+    with_token = require(*scopes)
+
+    async def principal(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)] = None
+    ) -> Principal:
+        person = None if "authorization" in request.headers else person_of(request)
+        if person is None:
+            return await with_token(request, credentials)
+        sent, expected = request.headers.get("x-csrf-token", ""), request.session.get("csrf", "")
+        reads = request.method in ("GET", "HEAD")
+        if not reads and not (expected and secrets.compare_digest(sent.encode(), expected.encode())):
+            raise Forbidden(
+                "Phiên làm việc của trang đã đổi; hãy mở lại trang rồi thử lần nữa.",
+                "The session of this page has changed; open the page again and retry.",
+            )
+        if not any(person.may(scope) for scope in scopes):
+            raise Forbidden(
+                "Tài khoản của bạn không có quyền làm việc này; hãy liên hệ quản trị để được cấp quyền.",
+                "Your account may not do this; ask your administrator for the right.",
             )
         return person
 

@@ -11,6 +11,7 @@ import logging
 import random
 import secrets
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,8 @@ from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import Table, func, insert, inspect, literal, or_, select, update
+from sqlalchemy import String, Table, any_, func, insert, inspect, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -77,6 +79,16 @@ class DeliveryColumns(SQLModel):
     last_result: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """One fact to tell: `kind` in the past (`noun.verb`), and the id that receivers de-duplicate by."""
+
+    event_id: str
+    kind: str
+    subject: str
+    data: dict[str, Any]
+
+
 class Outbox:
     """A service's outbox: its three tables and what is done with them."""
 
@@ -119,6 +131,32 @@ class Outbox:
         columns = ["event_id", "endpoint_id", "attempts", "next_attempt_at", "last_result"]
         await connection.execute(insert(self.deliveries).from_select(columns, wanted))
         return identity
+
+    async def announce_many(self, session: AsyncSession, news: Sequence[News]) -> None:
+        """The same for many facts of one transaction, in two statements however many they are."""
+        if not news:
+            return
+        moment = now()
+        rows = [
+            {
+                "id": one.event_id,
+                "kind": one.kind,
+                "subject": one.subject,
+                "data": {**one.data, "event_id": one.event_id},
+                "created_at": moment,
+            }
+            for one in news
+        ]
+        connection = await session.connection()
+        await connection.execute(insert(self.events), rows)
+        endpoint, event = self.endpoints.c, self.events.c
+        wanted = select(event.id, endpoint.id, literal(0), literal(moment, Instant), literal("")).where(
+            event.id == any_(literal([one.event_id for one in news], ARRAY(String))),
+            endpoint.disabled_at.is_(None),
+            or_(endpoint.kinds == literal([], Json), endpoint.kinds.has_key(event.kind)),
+        )
+        columns = ["event_id", "endpoint_id", "attempts", "next_attempt_at", "last_result"]
+        await connection.execute(insert(self.deliveries).from_select(columns, wanted))
 
     async def register(
         self,

@@ -370,7 +370,7 @@ def _steps(direction: str, behaviour: str, *, pieces: int, cash: int) -> list[di
     ]
 
 
-_ADDRESSEE = {"receiver": "addressee", "proof": "code"}
+_ADDRESSEE = {"receiver": "addressee", "proof": "signature"}
 
 
 def _collection(pieces: int, cash: int) -> dict[str, Any]:

@@ -153,7 +153,11 @@ class Plan:
                 "RECEIPT_SECRET": self.secrets["receipt"],
             }
         if name == "postal":
-            values |= {"LABEL_SECRET": self.secrets["label"], "S10_COUNTRY": "XX"}
+            values |= {
+                "LABEL_SECRET": self.secrets["label"],
+                "S10_COUNTRY": "XX",
+                "EVIDENCE_STORE": str(self.run / "evidence"),
+            }
         return {f"{name.upper()}_{key}": value for key, value in values.items()}
 
     def _workflows(self) -> dict[str, str]:

@@ -44,6 +44,9 @@ class Shot:
     service: str
     path: str
     person: str | None = None
+    sizes: tuple[str, ...] = tuple(SIZES)
+    whole: bool = True
+    """The whole length of the page, or what the screen shows."""
 
 
 def chromium() -> str | None:
@@ -57,6 +60,7 @@ async def shots_of(world: World) -> list[Shot]:
     paid = next(p for p in payments if p["status"] == "paid" and p["due_dong"] > 0)
     shipments = (await world.read("postal", "/v1/shipments?limit=50"))["items"]
     shipment = next(s for s in shipments if s["status"] == "delivered")
+    on_its_way = next((s for s in shipments if s["status"] not in ("delivered", "cancelled")), None)
     day = today()
     draft = await _submitted_draft(world)
     simulation = await _simulation(world)
@@ -81,11 +85,38 @@ async def shots_of(world: World) -> list[Shot]:
         Shot("payment-pay", "payment", paid["pay_page_url"]),
         Shot("payment-receipt-check", "payment", "/receipts/check"),
         Shot("postal-courier", "postal", "/courier", "buu-ta-1"),
+        *_courier_shots(shipments),
         Shot("postal-board", "postal", "/board", "dieu-phoi"),
         Shot("postal-shipments", "postal", "/shipments", "dieu-phoi"),
         Shot("postal-shipment", "postal", f"/shipments/{shipment['id']}", "dieu-phoi"),
         Shot("postal-claims", "postal", "/claims", "dieu-phoi"),
+        Shot("postal-cases", "postal", "/cases", "dieu-phoi"),
+        Shot("postal-assignments", "postal", "/assignments", "dieu-phoi"),
+        Shot("postal-cash", "postal", "/cash", "dieu-phoi"),
+        Shot("postal-devices", "postal", "/devices", "dieu-phoi"),
+        Shot("postal-deadlines", "postal", f"/shipments/{shipment['id']}/deadlines", "dieu-phoi"),
+        Shot("postal-my-papers", "postal", await citizens_page(world, on_its_way or shipment)),
         Shot("postal-tracking", "postal", f"/track/{shipment['s10']}"),
+    ]
+
+
+async def citizens_page(world: World, shipment: dict[str, Any]) -> str:
+    """A fresh link to the citizen's own page of a shipment, as a dispatcher gives it."""
+    url = world.url("postal", f"/v1/shipments/{shipment['id']}/links")
+    made = await world.door("dieu-phoi").call("POST", url, key=f"picture/{shipment['id']}")
+    return str(made["url"])
+
+
+def _courier_shots(shipments: list[dict[str, Any]]) -> list[Shot]:
+    """The offline page as a phone shows it: the round, a stop of it, scanning and the outbox."""
+    views = {"round": "#/", "scan": "#/scan", "outbox": "#/outbox"}
+    at_door = ("out_for_delivery", "attempt_failed", "ready_for_collection", "booked", "pickup_failed")
+    waiting = next((shipment for shipment in shipments if shipment["status"] in at_door), None)
+    if waiting is not None:
+        views["stop"] = f"#/stop/{waiting['s10']}"
+    return [
+        Shot(f"courier-{name}", "postal", f"/courier/app{view}", "buu-ta-1", ("phone",), whole=False)
+        for name, view in views.items()
     ]
 
 
@@ -186,10 +217,18 @@ async def _shoot(browser: Browser, plan: Plan, shot: Shot, size: str) -> list[st
             await sign_in(context, plan, shot.service, shot.person)
         page = await context.new_page()
         address = shot.path if shot.path.startswith("http") else plan.url(shot.service) + shot.path
+        address, _, view = address.partition("#")
         answer = await page.goto(address)
+        if view:  # a page that draws itself: wait for the round, then go to the view
+            await page.wait_for_selector("html[data-ready]")
+            await page.evaluate("view => { location.hash = view; }", f"#{view}")
+            await page.wait_for_timeout(500)
         tall: int = await page.evaluate("document.documentElement.scrollHeight")
         clip = {"x": 0, "y": 0, "width": width, "height": min(tall, _TALLEST)}
-        picture = await page.screenshot(full_page=True, clip=clip)  # type: ignore[arg-type]
+        if shot.whole:
+            picture = await page.screenshot(full_page=True, clip=clip)  # type: ignore[arg-type]
+        else:
+            picture = await page.screenshot()
         _save(picture, FOLDER / f"{shot.name}-{size}.png")
         status = answer.status if answer else 0
         return await _complaints(page, shot, size, status)
@@ -225,7 +264,7 @@ async def take_all(stack: Stack, executable: str) -> int:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         for shot in await shots_of(world):
-            for size in SIZES:
+            for size in shot.sizes:
                 wrong += await _shoot(browser, stack.plan, shot, size)
                 console.print(f"  docs/screenshots/{shot.name}-{size}.png")
         await browser.close()

@@ -23,6 +23,7 @@ from services.payment.contract import (
     RunReconciliation,
 )
 from services.postal.contract import Claim, CreateClaim, CreateShipment, Shipment
+from services.postal.desk_contract import DeadlineCheck
 from workflows.contract import Payload
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -97,6 +98,14 @@ class CancelShipmentCall(Payload):
 class ClaimCall(Payload):
     key: str
     body: CreateClaim
+
+
+class DeadlineCall(Payload):
+    shipment_id: str
+
+
+class DepositCall(Payload):
+    deposit_id: str
 
 
 class ClaimRead(Payload):
@@ -250,6 +259,16 @@ class PostalActivities:
         """Call a pickup off; refused once the papers are with the post."""
         path = f"/v1/shipments/{call.shipment_id}/cancel"
         return await _call(self._postal, "POST", path, Shipment, key=call.key)
+
+    @activity.defn
+    async def check_deadlines(self, call: DeadlineCall) -> DeadlineCheck:
+        """Let the post compare a leg's clocks with the present moment. Harmless when repeated."""
+        return await _call(self._postal, "POST", f"/v1/shipments/{call.shipment_id}/deadlines", DeadlineCheck)
+
+    @activity.defn
+    async def note_remitted(self, call: DepositCall) -> Nothing:
+        """Tell the post that the books have taken over a deposit. Harmless when repeated."""
+        return await _call(self._postal, "POST", f"/v1/deposits/{call.deposit_id}/remitted", Nothing)
 
     @activity.defn
     async def submit_claim(self, call: ClaimCall) -> Claim:

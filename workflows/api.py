@@ -36,12 +36,14 @@ from workflows.contract import (
     RemittanceInput,
     ServiceNews,
     StartDossier,
+    WatchInput,
     Withdraw,
     claim_workflow_id,
     dossier_workflow_id,
     reconciliation_workflow_id,
     refund_workflow_id,
     remittance_workflow_id,
+    watch_workflow_id,
 )
 from workflows.coordinator import command, input_of, report, start_once, started_input, tell, view_of
 from workflows.dossier import DossierWorkflow, quote_key
@@ -49,6 +51,7 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.refund import RefundWorkflow
 from workflows.remittance import RemittanceWorkflow
 from workflows.settings import ApiSettings
+from workflows.watch import WatchWorkflow
 
 router = APIRouter()
 
@@ -265,8 +268,10 @@ async def payment_webhook(request: Request, temporal: TemporalDep) -> Received:
 
 @router.post("/webhooks/postal", include_in_schema=False)
 async def postal_webhook(request: Request, temporal: TemporalDep) -> Received:
-    """Shipments to their dossier, claims to their workflow; a deposit of cash starts a remittance."""
+    """Shipments to their dossier and their watch, claims to their workflow; a deposit of cash starts a remittance."""
     kind, data = await _verified(request, "postal_webhook_secret")
+    if kind.startswith(_NOT_FOR_DOSSIERS):
+        return Received(result="ignored")
     if kind == "deposit.made":
         deposit = TypeAdapter(DepositEvent).validate_python(data)
         await start_once(
@@ -279,6 +284,7 @@ async def postal_webhook(request: Request, temporal: TemporalDep) -> Received:
                 collector=deposit.collector,
                 deposited_at=deposit.deposited_at,
                 dossier_codes=deposit.dossier_codes,
+                deposit_id=deposit.deposit_id,
             ),
             remittance_workflow_id(deposit.deposit_id),
         )
@@ -293,9 +299,46 @@ async def postal_webhook(request: Request, temporal: TemporalDep) -> Received:
         collector=event.collector,
         occurred_at=event.occurred_at,
     )
+    await _keep_watch(temporal, kind, event, news)
     if kind.startswith("claim."):
         return Received(result=await tell(temporal, claim_workflow_id(event.shipment_id), news))
     return Received(result=await tell(temporal, dossier_workflow_id(event.dossier_code), news))
+
+
+_NOT_FOR_DOSSIERS = ("wish.",)
+"""News for the portal alone."""
+_BEGINS_A_WATCH = frozenset({"shipment.booked", "claim.submitted"})
+_MOVES_A_DEADLINE = frozenset(
+    {
+        "shipment.collected",
+        "shipment.partially_collected",
+        "shipment.attempt_failed",
+        "shipment.held",
+        "shipment.arrived",
+        "shipment.delivered",
+        "shipment.returned",
+        "shipment.lost",
+        "shipment.cancelled",
+        "shipment.clock_stopped",
+        "shipment.clock_released",
+        "claim.approved",
+        "claim.rejected",
+        "claim.paid",
+    }
+)
+"""Other news changes no clock before one that runs is due, and then the truth is read again."""
+
+
+async def _keep_watch(temporal: Client, kind: str, event: PostalEvent, news: ServiceNews) -> None:
+    """A booking begins the watch of a leg, a claim begins it again after the leg has ended."""
+    workflow_id = watch_workflow_id(event.shipment_id)
+    if kind in _BEGINS_A_WATCH:
+        watched = WatchInput(shipment_id=event.shipment_id, dossier_code=event.dossier_code)
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        if await start_once(temporal, WatchWorkflow.run, watched, workflow_id, reuse=reuse):
+            return
+    if kind in _BEGINS_A_WATCH or kind in _MOVES_A_DEADLINE:
+        await tell(temporal, workflow_id, news)
 
 
 @router.post("/webhooks/fees", include_in_schema=False)

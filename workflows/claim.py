@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activities import ClaimCall, ClaimRead, PostalActivities
     from workflows.calls import act
     from workflows.contract import ClaimInput, ClaimResult, ServiceNews
+    from workflows.news import NewsBox
 
 _ENDS = frozenset({"rejected", "paid"})
 
@@ -20,16 +21,13 @@ class ClaimWorkflow:
     @workflow.init
     def __init__(self, claim: ClaimInput) -> None:
         self._input = claim
-        self._seen: set[str] = set()
-        self._news = False
+        self._box = NewsBox()
         self._state: Claim | None = None
 
     @workflow.signal
     def service_news(self, news: ServiceNews) -> None:
         """Something happened to this claim."""
-        if news.event_id not in self._seen:
-            self._seen.add(news.event_id)
-            self._news = True
+        self._box.put(news)
 
     @workflow.query
     def view(self) -> Claim | None:
@@ -43,11 +41,9 @@ class ClaimWorkflow:
         key = f"claim/{claim.shipment_id}:submit"
         self._state = await act(PostalActivities, PostalActivities.submit_claim, ClaimCall(key=key, body=body))
         while self._state.status not in _ENDS:
-            try:
-                await workflow.wait_condition(lambda: self._news, timeout=timedelta(seconds=claim.remind_seconds))
-            except TimeoutError:
+            if not await self._box.wait(timedelta(seconds=claim.remind_seconds)):
                 workflow.logger.warning("claim waits for an answer")
-            self._news = False
+            self._box.empty()
             self._state = await act(PostalActivities, PostalActivities.read_claim, ClaimRead(claim_id=self._state.id))
         return ClaimResult(
             claim_id=self._state.id, status=self._state.status, compensation_dong=self._state.compensation_dong

@@ -277,6 +277,24 @@ class ClaimResult(Payload):
     compensation_dong: int
 
 
+class WatchInput(Payload):
+    """A leg whose deadlines are to be held. `breaches`: kinds that were late before, when a long history is cut."""
+
+    shipment_id: str
+    dossier_code: str
+    look_seconds: int = 7 * DAY_SECONDS
+    """The longest time between two looks, whatever the service said was due next."""
+    breaches: tuple[str, ...] = ()
+
+
+class WatchResult(Payload):
+    """What a watch has seen: every kind of deadline that was late, and how the watch ended."""
+
+    shipment_id: str
+    breaches: tuple[str, ...]
+    end: str
+
+
 class RemittanceInput(Payload):
     """Cash that a courier has deposited and the post will remit."""
 
@@ -286,6 +304,8 @@ class RemittanceInput(Payload):
     collector: str
     deposited_at: datetime
     dossier_codes: tuple[str, ...] = ()
+    deposit_id: str | None = None
+    """The deposit at the post, to be told that the books have it; None in runs begun by older code."""
 
 
 # --- names that callers and tests share -------------------------------------------------------------
@@ -309,6 +329,11 @@ def refund_workflow_id(request_key: str) -> str:
 def claim_workflow_id(shipment_id: str) -> str:
     """One claim a shipment."""
     return f"claim/{shipment_id}"
+
+
+def watch_workflow_id(shipment_id: str) -> str:
+    """One watch a shipment."""
+    return f"watch/{shipment_id}"
 
 
 def remittance_workflow_id(event_id: str) -> str:

@@ -33,7 +33,7 @@ from workflows.contract import (
 )
 from workflows.progress import Ended, Progress
 from workflows.refund import RefundWorkflow
-from workflows.rules import UNSETTLED, attempt_seconds, bill_lines, refundable
+from workflows.rules import UNSETTLED, attempt_seconds, bill_lines, cash_shares, refundable
 from workflows.texts import CANCEL_REASON, REFUND_REASON
 
 _UNKNOWN_GRACE = timedelta(minutes=5)
@@ -183,7 +183,10 @@ class Money:
         if attempt is None or self.payment is None:
             return None
         return CashToCollect(
-            amount_dong=attempt.amount_dong, payment_id=self.payment.id, attempt_reference=attempt.reference
+            amount_dong=attempt.amount_dong,
+            payment_id=self.payment.id,
+            attempt_reference=attempt.reference,
+            lines=cash_shares(self.quote, attempt.amount_dong),
         )
 
     def hear_of_cash(self, news: ServiceNews) -> None:

@@ -13,7 +13,7 @@ from workflows.claim import ClaimWorkflow
 from workflows.contract import ClaimInput, DossierInput, Leg, claim_workflow_id
 from workflows.money import Money
 from workflows.progress import Progress
-from workflows.rules import LEG_ENDS, NOT_YET_COLLECTED, postage_of
+from workflows.rules import LEG_ENDS, NOT_YET_COLLECTED, frozen_postage, postage_of
 from workflows.texts import LEG_END_WORDS, LEG_NAME
 
 GONE = frozenset({"lost", "damaged"})
@@ -91,6 +91,7 @@ class Papers:
             checklist=self._input.checklist if outbound or step == "papers-back" else ("Kết quả",),
             cash=cash,
             previous_shipment_id=sent.id if sent is not None and not outbound else None,
+            quote=frozen_postage(quote, LEG_NAME[direction]),
         )
         call = ShipmentCall(key=key, body=body)
         leg = await self._progress.insist(PostalActivities, PostalActivities.book_shipment, call)

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activities import PaymentActivities, ReconcileCall
     from workflows.calls import act
     from workflows.contract import ReconcileInput, ServiceNews
+    from workflows.news import NewsBox
 
 
 @workflow.defn(name="ReconcileDay")
@@ -18,8 +19,7 @@ class ReconciliationWorkflow:
     @workflow.init
     def __init__(self, day: ReconcileInput) -> None:
         self._input = day
-        self._seen: set[str] = set()
-        self._news = False
+        self._box = NewsBox()
         self._runs = 0
         self._overdue = False
         self._state: Reconciliation | None = None
@@ -27,9 +27,7 @@ class ReconciliationWorkflow:
     @workflow.signal
     def service_news(self, news: ServiceNews) -> None:
         """A statement arrived, or a break was resolved."""
-        if news.event_id not in self._seen:
-            self._seen.add(news.event_id)
-            self._news = True
+        self._box.put(news)
 
     @workflow.query
     def view(self) -> Reconciliation | None:
@@ -45,7 +43,7 @@ class ReconciliationWorkflow:
         identity = f"{workflow.info().workflow_id}:{workflow.info().run_id}"
         while True:
             self._runs += 1
-            self._news = False
+            self._box.empty()
             self._state = await act(
                 PaymentActivities,
                 PaymentActivities.run_reconciliation,
@@ -53,8 +51,6 @@ class ReconciliationWorkflow:
             )
             if self._state.status in ("balanced", "closed"):
                 return self._state
-            try:
-                await workflow.wait_condition(lambda: self._news, timeout=timedelta(seconds=day.statement_seconds))
-            except TimeoutError:
+            if not await self._box.wait(timedelta(seconds=day.statement_seconds)):
                 self._overdue = True
                 workflow.logger.warning("the day is not balanced yet", extra={"date": day.business_date.isoformat()})

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activities import PaymentActivities, RefundCall, RefundRead
     from workflows.calls import Refused, act
     from workflows.contract import RefundInput, RefundResult, ServiceNews
+    from workflows.news import NewsBox
 
 _ENDS = frozenset({"rejected", "succeeded", "failed"})
 """After `failed` the service changes nothing any more: a person proposes the money again under another key."""
@@ -21,17 +22,14 @@ class RefundWorkflow:
     @workflow.init
     def __init__(self, refund: RefundInput) -> None:
         self._input = refund
-        self._seen: set[str] = set()
-        self._news = False
+        self._box = NewsBox()
         self._state: Refund | None = None
         self._reminders = 0
 
     @workflow.signal
     def service_news(self, news: ServiceNews) -> None:
         """Something happened to this refund."""
-        if news.event_id not in self._seen:
-            self._seen.add(news.event_id)
-            self._news = True
+        self._box.put(news)
 
     @workflow.query
     def view(self) -> Refund | None:
@@ -60,11 +58,9 @@ class RefundWorkflow:
         except Refused as refusal:
             return RefundResult(refund_id="", status=f"not_possible:{refusal.kind}", amount_dong=0)
         while self._state.status not in _ENDS:
-            try:
-                await workflow.wait_condition(lambda: self._news, timeout=timedelta(seconds=refund.remind_seconds))
-            except TimeoutError:
+            if not await self._box.wait(timedelta(seconds=refund.remind_seconds)):
                 self._reminders += 1
-            self._news = False
+            self._box.empty()
             self._state = await act(
                 PaymentActivities, PaymentActivities.read_refund, RefundRead(refund_id=self._state.id)
             )

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from services.payment.contract import RecordRemittance
-    from workflows.activities import PaymentActivities, RemittanceCall
+    from workflows.activities import DepositCall, PaymentActivities, PostalActivities, RemittanceCall
     from workflows.calls import act
     from workflows.contract import RemittanceInput
 
@@ -15,7 +15,7 @@ class RemittanceWorkflow:
 
     @workflow.run
     async def run(self, deposit: RemittanceInput) -> str:
-        """Record it; returns the remittance's reference."""
+        """Record it, and tell the post that the books have it; returns the remittance's reference."""
         body = RecordRemittance(
             event_id=deposit.event_id,
             reference=deposit.reference,
@@ -26,4 +26,7 @@ class RemittanceWorkflow:
         )
         call = RemittanceCall(key=f"{workflow.info().workflow_id}:record", body=body)
         await act(PaymentActivities, PaymentActivities.record_remittance, call)
+        if deposit.deposit_id is not None:  # runs begun by older code do not know it
+            told = DepositCall(deposit_id=deposit.deposit_id)
+            await act(PostalActivities, PostalActivities.note_remitted, told)
         return deposit.reference

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from services.fees.contract import Quote, QuoteLine
 from services.payment.contract import BillLine, BillShare
+from services.postal.contract import CashShare, FrozenQuote, QuotedPostage
 from workflows.contract import LONGEST_ATTEMPT_SECONDS, DossierInput, Leg, Outcome, Papers, Phase
 
 NOT_YET_COLLECTED = frozenset({"draft", "booked", "pickup_in_progress", "pickup_failed", "cancelled"})
@@ -84,9 +85,44 @@ def refundable(quote: Quote, used_legs: Collection[str]) -> tuple[tuple[str, ...
     return tuple(line.item for line in lines), sum(line.due_from("citizen") for line in lines)
 
 
+def cash_shares(quote: Quote | None, amount_dong: int) -> tuple[CashShare, ...]:
+    """Whose money the courier brings; nothing when part of the bill is paid already, for then nobody can say."""
+    lines = [] if quote is None else [line for line in quote.lines if line.due_from("citizen") > 0]
+    if sum(line.due_from("citizen") for line in lines) != amount_dong:
+        return ()
+    return tuple(
+        CashShare(item=line.item, kind=line.kind, owner=line.beneficiary, amount_dong=line.due_from("citizen"))
+        for line in lines
+    )
+
+
 def postage_of(quote: Quote, leg: str) -> int:
     """Full postage of a leg before reductions, in đồng: what compensation is counted from."""
     return sum(line.gross_dong for line in quote.lines if line.kind == "postage" and line.leg == leg)
+
+
+def frozen_postage(quote: Quote, leg: str) -> FrozenQuote | None:
+    """What the postage of a leg rests on, for the post to keep; None when the leg costs nothing by this quote."""
+    lines = [line for line in quote.lines if line.kind == "postage" and line.leg == leg]
+    if not lines:
+        return None
+    return FrozenQuote(
+        quote_id=quote.id,
+        inputs_hash=quote.inputs_hash,
+        catalogue_version=quote.catalogue_version,
+        agreement=lines[0].steps[0].rule if lines[0].steps else "unknown",
+        lines=tuple(
+            QuotedPostage(
+                item=line.item,
+                gross_dong=line.gross_dong,
+                due_dong=line.due_dong,
+                basis=tuple(
+                    f"{s.rule}: {s.outcome}, {s.instrument} {s.article}".strip()[:200] for s in line.steps[:50]
+                ),
+            )
+            for line in lines
+        ),
+    )
 
 
 def papers_at(*, channel: str, legs: Sequence[Leg], outcome: Outcome | None) -> Papers:

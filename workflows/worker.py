@@ -22,10 +22,11 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.refund import RefundWorkflow
 from workflows.remittance import RemittanceWorkflow
 from workflows.settings import WorkerSettings
+from workflows.watch import WatchWorkflow
 
 log = logging.getLogger(__name__)
 
-WORKFLOWS = [DossierWorkflow, RefundWorkflow, ClaimWorkflow, RemittanceWorkflow, ReconciliationWorkflow]
+WORKFLOWS = [DossierWorkflow, RefundWorkflow, ClaimWorkflow, RemittanceWorkflow, ReconciliationWorkflow, WatchWorkflow]
 _GRACE = timedelta(seconds=10)
 
 
@@ -55,6 +56,8 @@ def activities_of(services: Services) -> dict[str, Sequence[Callable[..., Any]]]
             postal.book_shipment,
             postal.read_shipment,
             postal.cancel_shipment,
+            postal.check_deadlines,
+            postal.note_remitted,
             postal.submit_claim,
             postal.read_claim,
         ],

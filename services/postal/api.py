@@ -8,7 +8,18 @@ from kit.auth import Principal, require
 from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Forbidden
 from kit.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from services.postal import claims, contract, deposits, labels, operations, queries, recording, rules
+from services.postal import (
+    cases,
+    claims,
+    contract,
+    deposits,
+    label_images,
+    labels,
+    operations,
+    queries,
+    recording,
+    rules,
+)
 from services.postal.storable import check_storable
 
 router = APIRouter(route_class=UnitOfWorkRoute)
@@ -83,7 +94,7 @@ async def create_shipment(
 ) -> contract.Shipment:
     """201 for a new booking, 200 with the first shipment when the key was used before with the same content."""
     check_storable(body)
-    row, made = await operations.book_shipment(session, body)
+    row, made = await operations.book_shipment(session, body, hold_days=terms.hold_days)
     if not made:
         response.status_code = 200
     return await queries.one_shipment(session, row, public_url=terms.public_url)
@@ -117,23 +128,42 @@ async def cancel_shipment(
     shipment_id: Identifier, session: SessionDep, terms: TermsDep, caller: Office
 ) -> contract.Shipment:
     """409 once the post holds the papers: they then come back by a return leg."""
-    row = await operations.cancel_shipment(session, shipment_id, sender=sender_of(caller), hold_days=terms.hold_days)
+    row = await operations.cancel_shipment(session, shipment_id, sender=sender_of(caller), terms=terms)
     return await queries.one_shipment(session, row, public_url=terms.public_url)
 
 
 @router.get(
     "/v1/shipments/{shipment_id}/label.pdf",
     tags=["shipments"],
-    summary="The label, A6",
+    summary="The label, A6 or A5",
     response_class=Response,
     responses={200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}},
     dependencies=LABELLER,
 )
-async def get_label(shipment_id: Identifier, session: SessionDep, terms: TermsDep) -> Response:
+async def get_label(
+    shipment_id: Identifier, session: SessionDep, terms: TermsDep, size: labels.LabelSize = "a6"
+) -> Response:
     """Item number as Code 128 and in words, QR with the label's code, where to deliver; nothing about the dossier."""
     label = await operations.label(session, shipment_id, terms=terms)
     headers = {"Content-Disposition": f'inline; filename="{label.s10}.pdf"'}
-    return Response(labels.render_label(label), media_type="application/pdf", headers=headers)
+    return Response(labels.render_label(label, size), media_type="application/pdf", headers=headers)
+
+
+@router.get(
+    "/v1/shipments/{shipment_id}/label.png",
+    tags=["shipments"],
+    summary="The label for a thermal printer, 203 dpi",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
+    dependencies=LABELLER,
+)
+async def get_label_image(
+    shipment_id: Identifier, session: SessionDep, terms: TermsDep, size: labels.LabelSize = "a6"
+) -> Response:
+    """The same label in black dots: every bar is a whole number of them, so that nothing blurs in print."""
+    label = await operations.label(session, shipment_id, terms=terms)
+    headers = {"Content-Disposition": f'inline; filename="{label.s10}.png"'}
+    return Response(label_images.render_image(label, size), media_type="image/png", headers=headers)
 
 
 @router.get(
@@ -159,7 +189,12 @@ async def post_events(
     """Each item has its own answer: `stored`, `duplicate`, `conflict`, `unknown_item`. Sending again is harmless."""
     check_storable(body)
     results = await recording.record_events(
-        session, body.events, sender=sender_of(caller), at=now(), hold_days=terms.hold_days
+        session,
+        body.events,
+        sender=sender_of(caller),
+        at=now(),
+        terms=terms,
+        clocks={clock.device_id: clock.skew_ms for clock in body.clocks},
     )
     counter = request.app.state.events_received
     for result in results:
@@ -215,11 +250,12 @@ async def create_deposit(
 
 @router.post("/v1/claims", status_code=201, tags=["claims"], summary="Claim compensation", openapi_extra=NATURAL_KEY)
 async def create_claim(
-    body: contract.CreateClaim, response: Response, session: SessionDep, caller: Office
+    body: contract.CreateClaim, request: Request, response: Response, session: SessionDep, caller: Office
 ) -> contract.Claim:
-    """For a shipment declared lost or damaged, or late. To be answered within two months."""
+    """For a shipment lost (declared or presumed), damaged or late, within the law's time; answered in two months."""
     check_storable(body)
-    row, made = await claims.submit_claim(session, body, created_by=caller.actor)
+    plan = cast("cases.Plan", request.app.state.plan)
+    row, made = await claims.submit_claim(session, body, created_by=caller.actor, plan=plan)
     if not made:
         response.status_code = 200
     return queries.claim_record(row)

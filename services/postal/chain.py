@@ -38,6 +38,11 @@ def digest(body: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
+def text_hash(text: str) -> str:
+    """SHA-256 of a text in UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def link_hash(prev_hash: str, body: Mapping[str, object]) -> str:
     """Hash of an event that follows `prev_hash`."""
     return hashlib.sha256(prev_hash.encode() + b"\n" + canonical(body)).hexdigest()

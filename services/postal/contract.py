@@ -1,9 +1,17 @@
 """What other rooms may know of the postal service: contacts, shipments, courier events, claims, remittances."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from kit.money import Dong, PositiveDong
 
@@ -15,6 +23,7 @@ ShipmentStatus = Literal[
     "booked",
     "pickup_in_progress",
     "pickup_failed",
+    "collected_pending_evidence",
     "collected",
     "at_origin_office",
     "in_transit",
@@ -32,9 +41,23 @@ ShipmentStatus = Literal[
     "damaged",
     "cancelled",
 ]
-EventKind = Literal[
+PickupStatus = Literal[
+    "requested",
+    "accepted",
+    "rejected",
+    "collected",
+    "partially_collected",
+    "failed",
+    "cancelled",
+    "expired",
+]
+"""The visit to fetch the papers: a machine of its own beside the leg's."""
+FieldKind = Literal[
+    "pickup_accepted",
+    "pickup_rejected",
     "pickup_started",
     "pickup_failed",
+    "pickup_expired",
     "collected",
     "partially_collected",
     "arrived_origin_office",
@@ -54,7 +77,14 @@ EventKind = Literal[
     "declared_lost",
     "declared_damaged",
     "cancelled",
+    "custody_released",
+    "custody_accepted",
+    "missing_from_bag",
 ]
+"""What couriers, offices and carriers may report."""
+EventKind = Literal[FieldKind, "evidence_stored", "corrected", "unmapped"]
+"""Every fact of the log. The last three are written by the service itself: a named file has arrived; two people
+correct the log; a carrier sent a code that no map knows."""
 Custodian = Literal["citizen", "courier", "post_office", "transport", "agency", "nobody_known"]
 ReasonCode = Literal[
     "R01",
@@ -112,12 +142,57 @@ class Contact(Record):
     commune: str
 
 
+class CashShare(Strict):
+    """The part of the cash that belongs to one owner: the state's fee, the agency's charge, the post's postage."""
+
+    item: Key
+    kind: Literal["fee", "charge", "postage", "collection"]
+    owner: Key
+    amount_dong: PositiveDong
+
+
 class Money(Strict):
     """What the courier must collect in cash at the door, by line owner."""
 
     amount_dong: PositiveDong
     payment_id: Key
     attempt_reference: Key
+    lines: Annotated[tuple[CashShare, ...], Field(max_length=50)] = ()
+    """Whose money it is; empty when the caller does not say. Together they are the amount."""
+
+    @model_validator(mode="after")
+    def _the_lines_are_the_amount(self) -> Self:
+        if self.lines and sum(line.amount_dong for line in self.lines) != self.amount_dong:
+            raise ValueError("the lines together must be the amount")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_lines(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A booking made by older code is the same booking when it comes again."""
+        document: dict[str, object] = serialise(self)
+        if not self.lines:
+            document.pop("lines", None)
+        return document
+
+
+class QuotedPostage(Strict):
+    """One line of the quote that speaks of this leg, in đồng; `basis`: the rules and instruments it rests on."""
+
+    item: Key
+    gross_dong: Dong
+    due_dong: Dong
+    basis: Annotated[tuple[Annotated[str, StringConstraints(max_length=200)], ...], Field(max_length=50)] = ()
+
+
+class FrozenQuote(Strict):
+    """What the postage of a leg was computed from, frozen when it was booked: fees prices, the post keeps the proof."""
+
+    quote_id: Key
+    inputs_hash: Key
+    catalogue_version: Key
+    agreement: Key
+    """Id of the price agreement between the province and the post."""
+    lines: Annotated[tuple[QuotedPostage, ...], Field(min_length=1, max_length=20)]
 
 
 class CreateShipment(Strict):
@@ -139,6 +214,13 @@ class CreateShipment(Strict):
     cash: Money | None = None
     pickup_by: datetime | None = None
     previous_shipment_id: Key | None = None
+    quote: FrozenQuote | None = None
+
+    @model_validator(mode="after")
+    def _the_quote_is_of_this_postage(self) -> Self:
+        if self.quote is not None and sum(line.gross_dong for line in self.quote.lines) != self.postage_dong:
+            raise ValueError("the lines of the quote must sum to postage_dong")
+        return self
 
 
 class Piece(Record):
@@ -187,10 +269,24 @@ class Shipment(Record):
     tracking_url: str
     created_at: datetime
     version: int
+    pickup_status: PickupStatus = "requested"
+    files_missing: int = 0
+    """Evidence files that facts have named and that have not arrived."""
+    release_since: datetime | None = None
+    """A handover that was begun and not accepted: since when; the custodian is still the one who released."""
+    release_to: str | None = None
+
+
+class KeptQuote(Record):
+    """The frozen quote of a leg; `sha256` is of its canonical JSON."""
+
+    quote: FrozenQuote
+    sha256: str
 
 
 class ShipmentDetail(Shipment):
     events: tuple[ShipmentEvent, ...]
+    quote: KeptQuote | None = None
 
 
 class ShipmentPage(Record):
@@ -198,8 +294,32 @@ class ShipmentPage(Record):
     next_cursor: str | None = None
 
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileKind = Literal[
+    "seal_photo",
+    "handover_photo",
+    "door_photo",
+    "citizen_signature",
+    "courier_signature",
+    "receiver_signature",
+    "authorisation",
+    "receipt",
+]
+
+
+class EvidenceFile(Strict):
+    """A file that belongs to a fact, by its content. Until it has arrived the fact closes nothing."""
+
+    kind: FileKind
+    sha256: Sha256
+
+
 class Evidence(Strict):
-    """Proof of a handover. At pickup: ticks, seal, two signatures; at delivery: who received, and how it was proved."""
+    """Proof of a handover. At pickup: ticks, seal, two signatures; at delivery: who received, and how it was proved.
+
+    `code` is what the receiver shows or reads out (`codes.receiver_code`); a phone without signal checks it against
+    its seal, and the service checks it again when the fact arrives.
+    """
 
     collected_positions: Annotated[tuple[int, ...], Field(max_length=50)] = ()
     page_count: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
@@ -208,10 +328,19 @@ class Evidence(Strict):
     courier_signature_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     receiver: Literal["addressee", "authorised_person", "agency_officer"] | None = None
     proof: Literal["code", "signature", "photo"] | None = None
+    code: Annotated[str, StringConstraints(max_length=40)] | None = None
+    files: Annotated[tuple[EvidenceFile, ...], Field(max_length=12)] = ()
 
 
-class PostEvent(Strict):
-    """One fact from a courier's device or the carrier. `event_id` is made by the device; sending again is harmless."""
+class Party(Strict):
+    """Somebody who holds papers: in a release the one who is to take them, in an acceptance the one who took them."""
+
+    custodian: Literal["citizen", "courier", "post_office", "transport", "agency"]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+
+
+class EventBody(Strict):
+    """One fact, whoever brings it. `event_id` is made by the device; sending again is harmless."""
 
     event_id: Annotated[
         str,
@@ -220,6 +349,7 @@ class PostEvent(Strict):
     s10: Annotated[str, StringConstraints(min_length=13, max_length=20)]
     kind: EventKind
     occurred_at: datetime
+    """By the clock of the device, with its offset; `PostEvents.clocks` corrects a wrong clock."""
     device_id: Key
     device_seq: Annotated[int, Field(strict=True, ge=1)]
     place: Annotated[str, StringConstraints(max_length=120)] = ""
@@ -228,16 +358,40 @@ class PostEvent(Strict):
     cash_collected_dong: Dong = 0
     evidence: Evidence | None = None
     note: Annotated[str, StringConstraints(max_length=500)] = ""
+    party: Party | None = None
+    """Of `custody_released` and `custody_accepted` only."""
 
     @model_validator(mode="after")
-    def _time_has_an_offset(self) -> "PostEvent":
+    def _time_has_an_offset(self) -> Self:
         if self.occurred_at.tzinfo is None:
             raise ValueError("occurred_at needs a time zone offset")
         return self
 
+    @model_validator(mode="after")
+    def _a_handover_names_the_other_side(self) -> Self:
+        if (self.party is not None) != (self.kind in ("custody_released", "custody_accepted")):
+            raise ValueError("custody_released and custody_accepted name a party, other kinds do not")
+        return self
+
+
+class PostEvent(EventBody):
+    """One fact from a courier's device, an office or the carrier."""
+
+    kind: FieldKind
+
+
+class DeviceClock(Strict):
+    """How far a device's clock was from the server's when it last synchronised: positive when it runs ahead."""
+
+    device_id: Key
+    skew_ms: Annotated[int, Field(strict=True, ge=-(40 * 86_400_000), le=40 * 86_400_000)]
+
 
 class PostEvents(Strict):
+    """A batch. The skew belongs to the batch, not to the facts, so that a fact sent again is the same fact."""
+
     events: Annotated[tuple[PostEvent, ...], Field(min_length=1, max_length=3_000)]
+    clocks: Annotated[tuple[DeviceClock, ...], Field(max_length=100)] = ()
 
 
 class EventResult(Record):
@@ -273,6 +427,10 @@ class Stop(Record):
     pickup_by: datetime | None
     held_until: date | None
     attempts: int
+    note_vi: str = ""
+    note_en: str = ""
+    """What the citizen asked for and the courier must heed: a day, another receiver, another address (then `address`
+    is already the new one)."""
 
 
 class StopPage(Record):
@@ -399,3 +557,34 @@ class DepositEvent(Record):
     collector: str
     deposited_at: datetime
     dossier_codes: tuple[str, ...]
+
+
+class BeginUpload(Strict):
+    """Announces an evidence file by its content. Pictures carry no place; the courier's page takes it out."""
+
+    sha256: Sha256
+    media_type: Literal["image/jpeg", "image/png", "application/pdf"]
+    size_bytes: Annotated[int, Field(strict=True, ge=1, le=100 * 1024 * 1024)]
+
+
+class UploadState(Record):
+    """How far a file has come: the next part begins at `offset`; `complete` when it is safely stored."""
+
+    sha256: str
+    offset: int
+    complete: bool
+
+
+class ScannedCode(Record):
+    """A code found in a photo. `s10` only when it holds a valid item number; `label` only when a label's QR."""
+
+    format: str
+    text: str
+    s10: str | None = None
+    label: Literal["right", "false"] | None = None
+
+
+class Scans(Record):
+    """Every code of a photo, nothing when none could be read."""
+
+    codes: tuple[ScannedCode, ...]

@@ -10,6 +10,7 @@ import hmac
 import io
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import font_roboto
@@ -17,7 +18,7 @@ from reportlab.graphics import renderPDF
 from reportlab.graphics.barcode.code128 import Code128
 from reportlab.graphics.barcode.qr import QrCodeWidget
 from reportlab.graphics.shapes import Drawing
-from reportlab.lib.pagesizes import A6
+from reportlab.lib.pagesizes import A5, A6
 from reportlab.lib.units import mm
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfbase import pdfmetrics
@@ -89,14 +90,19 @@ def _register_fonts() -> None:
     pdfmetrics.registerFont(TTFont("Roboto-Bold", font_roboto.RobotoBold))
 
 
-def render_label(label: Label) -> bytes:
-    """The label as a one-page PDF with its fonts inside."""
+LabelSize = Literal["a6", "a5"]
+
+
+def render_label(label: Label, size: LabelSize = "a6") -> bytes:
+    """The label as a one-page PDF with its fonts inside. A5 is the same, larger: both papers have the same shape."""
     _register_fonts()
     number = s10.parse(label.s10)
     if number is None:
         raise ValueError("a label needs a valid item number")
     sink = io.BytesIO()
-    canvas = Canvas(sink, pagesize=A6, invariant=True)
+    canvas = Canvas(sink, pagesize=A6 if size == "a6" else A5, invariant=True)
+    if size == "a5":
+        canvas.scale(A5[0] / _WIDTH, A5[1] / _HEIGHT)
     canvas.setTitle(label.s10)
     canvas.setAuthor("Liên Thông")
     _draw_head(canvas, label)

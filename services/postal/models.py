@@ -1,16 +1,25 @@
 """Tables of the postal service. Personal data stands in `contact` and nowhere else."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, get_args
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 from kit.db import Instant, Json, service_metadata
 from kit.idempotency import add_idempotency_table
 from kit.webhooks import DeliveryColumns, Outbox, OutboxColumns, WebhookEndpointColumns
-from services.postal.contract import ClaimStatus, Custodian, Direction, EventKind, ShipmentStatus
+from services.postal.contract import (
+    ClaimStatus,
+    Custodian,
+    Direction,
+    EventKind,
+    FileKind,
+    PickupStatus,
+    ShipmentStatus,
+)
 
 
 def _one_of(column: str, values: object) -> CheckConstraint:
@@ -55,6 +64,8 @@ class S10Range(Model, table=True):
     last_serial: int
     starts_at: int = Field(sa_type=BigInteger, unique=True)
     created_at: datetime = Field(sa_type=Instant)
+    low_since: datetime | None = Field(default=None, sa_type=Instant)
+    """When it was told that few numbers are left: it is told once."""
 
 
 class Shipment(Model, table=True):
@@ -76,7 +87,14 @@ class Shipment(Model, table=True):
             name="cash_belongs_to_a_payment",
         ),
         CheckConstraint("attempts >= 0 and chain_length >= 0 and version >= 1", name="counts"),
+        _one_of("pickup_status", PickupStatus),
+        CheckConstraint("files_missing >= 0", name="files_missing"),
+        CheckConstraint("hold_days between 1 and 60", name="hold_days"),
+        CheckConstraint("(release_since is null) = (release_to is null)", name="release"),
+        CheckConstraint("(carrier is null) = (carrier_reference is null)", name="carrier"),
+        UniqueConstraint("carrier", "carrier_reference"),
         Index("ix_shipment_status_last_seen_at", "status", "last_seen_at"),
+        Index("ix_shipment_release_since", "release_since", postgresql_where=text("release_since is not null")),
     )
 
     id: str = Field(primary_key=True)
@@ -111,6 +129,18 @@ class Shipment(Model, table=True):
     chain_head: str
     """Hash of the newest event: cutting the tail of the log shows as well as changing its middle."""
     version: int = 1
+    hold_days: int = 10
+    """How long a post office keeps the item for its receiver, as promised when it was booked."""
+    pickup_status: str = "requested"
+    files_missing: int = 0
+    """Evidence files that facts have named and that have not arrived."""
+    release_since: datetime | None = Field(default=None, sa_type=Instant)
+    """A handover that was begun and not accepted: since when. The custodian is still the one who released."""
+    release_to: str | None = None
+    quote: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    """The frozen postage quote of this leg, as booked: agreement, lines, hash."""
+    carrier: str | None = None
+    carrier_reference: str | None = None
 
 
 class Piece(Model, table=True):
@@ -135,6 +165,9 @@ class Event(Model, table=True):
         CheckConstraint("chain_position >= 1 and device_seq >= 1", name="numbers"),
         CheckConstraint("cash_collected_dong >= 0", name="cash_collected_dong"),
         CheckConstraint("hash ~ '^[0-9a-f]{64}$' and prev_hash ~ '^[0-9a-f]{64}$'", name="hashes"),
+        CheckConstraint("(kind = 'corrected') = (voids is not null)", name="voids"),
+        CheckConstraint("(party is not null) = (kind in ('custody_released', 'custody_accepted'))", name="party"),
+        Index("ix_event_received_at", "received_at", postgresql_using="brin"),
     )
 
     id: str = Field(primary_key=True)
@@ -156,6 +189,177 @@ class Event(Model, table=True):
     body_sha256: str
     prev_hash: str
     hash: str
+    skew_ms: int | None = Field(default=None, sa_type=BigInteger)
+    """How far the device's clock ran ahead when it synchronised; None when it did not say."""
+    code_right: bool | None = None
+    """Whether the delivery code that came with the fact was the right one; None when none came."""
+    party: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    voids: list[str] | None = Field(default=None, sa_type=Json)
+
+
+@dataclass(slots=True)
+class LogRow:
+    """A row of `event` without the machinery of a mapped object, in the order of its columns: intake and tracking
+    handle thousands of them."""
+
+    id: str
+    shipment_id: str
+    chain_position: int
+    kind: str
+    occurred_at: datetime
+    received_at: datetime
+    source: str
+    actor: str
+    device_id: str
+    device_seq: int
+    place: str
+    reason: str | None
+    measure: str | None
+    cash_collected_dong: int
+    evidence: dict[str, Any] | None
+    note: str
+    body_sha256: str
+    prev_hash: str
+    hash: str
+    skew_ms: int | None
+    code_right: bool | None
+    party: dict[str, Any] | None
+    voids: list[str] | None
+
+
+class EventFile(Model, table=True):
+    """Which fact names which evidence file. Read by those who store and those who show the files."""
+
+    __tablename__ = "event_file"
+    __table_args__ = (
+        _one_of("kind", FileKind),
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    )
+
+    event_id: str = Field(primary_key=True, foreign_key="event.id")
+    sha256: str = Field(primary_key=True, index=True)
+    shipment_id: str = Field(foreign_key="shipment.id", index=True)
+    kind: str
+
+
+class Correction(Model, table=True):
+    """Facts that one person asked to have set aside and another confirmed. Nothing of the log is erased by it."""
+
+    __table_args__ = (
+        CheckConstraint("reason in ('did_not_occur', 'incorrect_data')", name="reason"),
+        CheckConstraint("status in ('proposed', 'confirmed', 'refused')", name="status"),
+        CheckConstraint("decided_by <> proposed_by", name="two_people"),
+        CheckConstraint(
+            "(status = 'proposed') = (decided_by is null) and (decided_by is null) = (decided_at is null)",
+            name="decided",
+        ),
+        CheckConstraint("(status = 'confirmed') = (event_id is not null)", name="event_id"),
+        CheckConstraint("jsonb_array_length(voids) >= 1", name="voids"),
+        Index(
+            "uq_correction_shipment_id_proposed",
+            "shipment_id",
+            unique=True,
+            postgresql_where=text("status = 'proposed'"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    shipment_id: str = Field(foreign_key="shipment.id")
+    voids: list[str] = Field(sa_type=Json)
+    reason: str
+    note: str
+    status: str
+    proposed_by: str
+    proposed_at: datetime = Field(sa_type=Instant)
+    decided_by: str | None = None
+    decided_at: datetime | None = Field(default=None, sa_type=Instant)
+    event_id: str | None = Field(default=None, unique=True)
+
+
+class Bag(Model, table=True):
+    """Envelopes that travel as one, under one seal: what was counted in must be counted out."""
+
+    __table_args__ = (
+        CheckConstraint(
+            "(opened_at is null) = (opened_by is null) and (opened_at is null) = (count_out is null) "
+            "and (opened_at is null) = (seal_intact is null)",
+            name="opened",
+        ),
+        CheckConstraint("opened_by <> closed_by", name="two_people"),
+        CheckConstraint("count_in >= 1 and count_out >= 0", name="counts"),
+        Index("uq_bag_seal_number_open", "seal_number", unique=True, postgresql_where=text("opened_at is null")),
+    )
+
+    id: str = Field(primary_key=True)
+    bag_key: str = Field(unique=True)
+    seal_number: str
+    origin: str
+    destination: str
+    count_in: int
+    closed_by: str
+    closed_at: datetime = Field(sa_type=Instant)
+    opened_by: str | None = None
+    opened_at: datetime | None = Field(default=None, sa_type=Instant)
+    count_out: int | None = None
+    surplus: list[str] = Field(default_factory=list, sa_type=Json)
+    """Item numbers found in the bag that its manifest does not name."""
+    seal_intact: bool | None = None
+
+
+class BagItem(Model, table=True):
+    """One line of a bag's manifest. An envelope is in one closed bag at a time."""
+
+    __tablename__ = "bag_item"
+    __table_args__ = (
+        CheckConstraint("outcome in ('found', 'missing')", name="outcome"),
+        Index("uq_bag_item_shipment_id_inside", "shipment_id", unique=True, postgresql_where=text("outcome is null")),
+    )
+
+    bag_id: str = Field(primary_key=True, foreign_key="bag.id")
+    shipment_id: str = Field(primary_key=True, foreign_key="shipment.id")
+    outcome: str | None = None
+
+
+class CustodyRoot(Model, table=True):
+    """The published seal of one day: a Merkle tree over the hashes of all facts received on it."""
+
+    __tablename__ = "custody_root"
+    __table_args__ = (
+        CheckConstraint("size >= 0", name="size"),
+        CheckConstraint(
+            "root ~ '^[0-9a-f]{64}$' and seal ~ '^[0-9a-f]{64}$' and previous_seal ~ '^[0-9a-f]{64}$'", name="hashes"
+        ),
+        ForeignKeyConstraint(["previous_day"], ["custody_root.day"]),
+    )
+
+    day: date = Field(primary_key=True)
+    size: int
+    root: str
+    previous_day: date | None = Field(default=None, unique=True)
+    previous_seal: str
+    seal: str = Field(unique=True)
+    published_at: datetime = Field(sa_type=Instant)
+
+
+class CarrierMessage(Model, table=True):
+    """What a carrier sent about an item, as it came: stored first, then read."""
+
+    __tablename__ = "carrier_message"
+    __table_args__ = (
+        CheckConstraint("outcome in ('recorded', 'unmapped', 'unknown_item', 'ignored')", name="outcome"),
+        UniqueConstraint("carrier", "message_key"),
+        Index("ix_carrier_message_unmapped", "received_at", postgresql_where=text("outcome = 'unmapped'")),
+    )
+
+    id: str = Field(primary_key=True)
+    carrier: str
+    message_key: str
+    reference: str
+    code: str
+    body: dict[str, Any] = Field(sa_type=Json)
+    outcome: str
+    shipment_id: str | None = Field(default=None, foreign_key="shipment.id", index=True)
+    received_at: datetime = Field(sa_type=Instant)
 
 
 class Verdict(Model, table=True):
@@ -243,6 +447,79 @@ class Claim(Model, table=True):
     decided_at: datetime | None = Field(default=None, sa_type=Instant)
     decision_note: str = ""
     paid_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class EvidenceUpload(Model, table=True):
+    """A file on its way in, of one uploader: what another sends under the same name cannot spoil it."""
+
+    __tablename__ = "evidence_upload"
+    __table_args__ = (
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+        CheckConstraint("size_bytes > 0", name="size_bytes"),
+    )
+
+    sha256: str = Field(primary_key=True)
+    uploader: str = Field(primary_key=True)
+    media_type: str
+    size_bytes: int = Field(sa_type=BigInteger)
+    started_at: datetime = Field(sa_type=Instant)
+
+
+class EvidenceChunk(Model, table=True):
+    """A part of a file on its way in; the parts follow each other without a gap."""
+
+    __tablename__ = "evidence_chunk"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["sha256", "uploader"], ["evidence_upload.sha256", "evidence_upload.uploader"], ondelete="CASCADE"
+        ),
+        CheckConstraint("start_byte >= 0 and length(content) > 0", name="bytes"),
+    )
+
+    sha256: str = Field(primary_key=True)
+    uploader: str = Field(primary_key=True)
+    start_byte: int = Field(primary_key=True, sa_type=BigInteger)
+    content: bytes
+
+
+class EvidenceFile(Model, table=True):
+    """A photo, signature or receipt in the evidence store, named by its content. Kept until its time is over."""
+
+    __tablename__ = "evidence_file"
+    __table_args__ = (
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+        CheckConstraint("size_bytes > 0", name="size_bytes"),
+        CheckConstraint("media_type in ('image/jpeg', 'image/png', 'application/pdf')", name="media_type"),
+        CheckConstraint("purged_at is null or purged_at >= stored_at", name="purged_after_it_was_stored"),
+        Index("ix_evidence_file_stored_at", "stored_at", postgresql_where=text("purged_at is null")),
+    )
+
+    sha256: str = Field(primary_key=True)
+    media_type: str
+    size_bytes: int = Field(sa_type=BigInteger)
+    uploaded_by: str
+    stored_at: datetime = Field(sa_type=Instant)
+    purged_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Device(Model, table=True):
+    """What a courier's phone said of itself when it last spoke: how much it still holds, and how its clock goes."""
+
+    __table_args__ = (
+        CheckConstraint("unsent_events >= 0 and unsent_files >= 0 and last_seq >= 0", name="counts"),
+        Index("ix_device_last_seen_at", "last_seen_at"),
+    )
+
+    device_id: str = Field(primary_key=True)
+    courier: str = Field(primary_key=True)
+    first_seen_at: datetime = Field(sa_type=Instant)
+    last_seen_at: datetime = Field(sa_type=Instant)
+    last_seq: int = Field(sa_type=BigInteger)
+    """Highest device sequence the phone has given to an event, sent or not."""
+    unsent_events: int
+    unsent_files: int
+    clock_skew_ms: int = Field(sa_type=BigInteger)
+    """How far the phone's clock is ahead of ours, in milliseconds; negative when it is behind."""
 
 
 class OutboxEvent(OutboxColumns, Model, table=True):

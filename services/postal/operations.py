@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import func
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,7 +14,8 @@ from kit.errors import BadInput, FieldError, Unavailable, WrongMoment
 from kit.ids import new_id, uuid7
 from services.postal import chain, labels, queries, recording, rules, s10
 from services.postal.contract import CreateShipment, Direction, PostEvent, PutContact
-from services.postal.models import Contact, Piece, S10Range, Shipment
+from services.postal.desk_models import CashLine
+from services.postal.models import Contact, Piece, S10Range, Shipment, outbox
 from services.postal.recording import Sender
 
 
@@ -104,6 +105,8 @@ async def next_number(session: AsyncSession) -> s10.ItemNumber:
     count = int((await session.exec(select(func.nextval("s10_serial")))).one())
     query = select(S10Range).where(col(S10Range.starts_at) <= count).order_by(col(S10Range.starts_at).desc()).limit(1)
     row = (await session.exec(query)).first()
+    if row is not None and row.low_since is None:
+        await _warn_when_low(session, row, count)
     if row is None or row.first_serial + count - row.starts_at > row.last_serial:
         raise NumbersExhausted(
             "Dải số hiệu bưu gửi đã dùng hết; hãy đề nghị bưu điện cấp dải mới.",
@@ -112,10 +115,30 @@ async def next_number(session: AsyncSession) -> s10.ItemNumber:
     return s10.ItemNumber(row.indicator, row.first_serial + count - row.starts_at, row.country)
 
 
+LOW_PERCENT = 10
+"""Of the last range, below which the operator should be asked for another."""
+
+
+async def _warn_when_low(session: AsyncSession, row: S10Range, count: int) -> None:
+    """Tell once that the last range is nearly used up, while there is still time to ask for another."""
+    size = row.last_serial - row.first_serial + 1
+    left = row.starts_at + size - count - 1
+    if left * 100 > size * LOW_PERCENT:
+        return
+    later = select(S10Range.id).where(col(S10Range.starts_at) > row.starts_at).limit(1)
+    if (await session.exec(later)).first() is not None:
+        return
+    at = now()
+    marked = update(S10Range).where(col(S10Range.id) == row.id, col(S10Range.low_since).is_(None)).values(low_since=at)
+    if (await session.exec(marked.returning(col(S10Range.id)))).first() is not None:
+        data = {"indicator": row.indicator, "country": row.country, "numbers_left": left, "occurred_at": at.isoformat()}
+        await outbox.announce(session, "numbers.low", subject=f"{row.indicator}{row.country}", data=data)
+
+
 # --- shipments -----------------------------------------------------------------------------------
 
 
-async def book_shipment(session: AsyncSession, body: CreateShipment) -> tuple[Shipment, bool]:
+async def book_shipment(session: AsyncSession, body: CreateShipment, *, hold_days: int) -> tuple[Shipment, bool]:
     """Book a leg; the second of the pair tells whether it is new.
 
     The same key again gives the first shipment. Raises AlreadyDifferent on other content under the key, BadInput
@@ -125,7 +148,7 @@ async def book_shipment(session: AsyncSession, body: CreateShipment) -> tuple[Sh
     found = await _by_key(session, body.shipment_key)
     if found is None:
         await _check_belongings(session, body)
-        row = _new_shipment(body, sent, number=str(await next_number(session)), at=now())
+        row = _new_shipment(body, sent, number=str(await next_number(session)), hold_days=hold_days, at=now())
         statement = insert(Shipment).values(row.model_dump()).on_conflict_do_nothing(index_elements=["shipment_key"])
         made = (await session.exec(statement.returning(col(Shipment.id)))).one_or_none()
         found = await _by_key(session, body.shipment_key)
@@ -133,6 +156,17 @@ async def book_shipment(session: AsyncSession, body: CreateShipment) -> tuple[Sh
         if made is not None:
             for position, name in enumerate(body.checklist, start=1):
                 session.add(Piece(shipment_id=found.id, position=position, name=name))
+            for position, line in enumerate(body.cash.lines if body.cash else (), start=1):
+                session.add(
+                    CashLine(
+                        shipment_id=found.id,
+                        position=position,
+                        item=line.item,
+                        kind=line.kind,
+                        owner=line.owner,
+                        expected_dong=line.amount_dong,
+                    )
+                )
             await session.flush()
             await recording.tell(session, found, "shipment.booked", status="booked", occurred_at=found.created_at)
             return found, True
@@ -163,7 +197,7 @@ async def _check_belongings(session: AsyncSession, body: CreateShipment) -> None
         )
 
 
-def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, at: datetime) -> Shipment:
+def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, hold_days: int, at: datetime) -> Shipment:
     return Shipment(
         id=new_id("shp"),
         shipment_key=body.shipment_key,
@@ -186,10 +220,19 @@ def _new_shipment(body: CreateShipment, sent: dict[str, Any], *, number: str, at
         custodian=rules.sender(body.direction),
         last_seen_at=at,
         chain_head=chain.START,
+        hold_days=hold_days,
+        quote=_kept_quote(body),
     )
 
 
-async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Sender, hold_days: int) -> Shipment:
+def _kept_quote(body: CreateShipment) -> dict[str, Any] | None:
+    if body.quote is None:
+        return None
+    content = body.quote.model_dump(mode="json")
+    return {"quote": content, "sha256": chain.digest(content)}
+
+
+async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Sender, terms: rules.Terms) -> Shipment:
     """Cancel before pickup. Cancelled already: nothing happens. Raises NoSuchShipment, CannotCancel."""
     row = await queries.shipment(session, shipment_id, lock=True)
     if row.status == "cancelled":
@@ -214,7 +257,7 @@ async def cancel_shipment(session: AsyncSession, shipment_id: str, *, sender: Se
         device_seq=max(1, row.chain_length + 1),
     )
     as_office = Sender(sender.actor, "system" if sender.source == "courier" else sender.source)
-    await recording.record_events(session, [event], sender=as_office, at=at, hold_days=hold_days)
+    await recording.record_events(session, [event], sender=as_office, at=at, terms=terms)
     return row
 
 

@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import ColumnElement, Table, and_, func, inspect, or_
+from sqlalchemy import select as core_select
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from kit.bulk import among
 from kit.errors import BadInput, FieldError, NotFound, WrongMoment
 from kit.pagination import Page, decode_cursor, encode_cursor, page_of
-from services.postal import chain, contract, custody, rules, s10, wording
-from services.postal.models import CashCollection, Claim, Contact, Event, Piece, Shipment, Verdict
+from services.postal import chain, contract, custody, desk_wording, rules, s10, wording
+from services.postal.desk_models import Wish
+from services.postal.models import CashCollection, Claim, Contact, Event, LogRow, Piece, Shipment, Verdict
 
 
 class NoSuchShipment(NotFound):
@@ -63,7 +66,7 @@ async def contact(session: AsyncSession, contact_id: str) -> Contact:
 
 async def pieces_of(session: AsyncSession, shipment_ids: Iterable[str]) -> dict[str, list[Piece]]:
     """The checklists of several shipments, in order of position."""
-    query = select(Piece).where(col(Piece.shipment_id).in_(list(shipment_ids)))
+    query = select(Piece).where(among(col(Piece.shipment_id), shipment_ids))
     found: dict[str, list[Piece]] = defaultdict(list)
     for piece in (await session.exec(query.order_by(col(Piece.position)))).all():
         found[piece.shipment_id].append(piece)
@@ -75,6 +78,15 @@ class LoggedEvent:
     """A stored event with what the fold makes of it today."""
 
     event: Event
+    applied: bool
+    anomaly: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """The same, light: for intake, tracking and checks, which read many and change none."""
+
+    event: LogRow
     applied: bool
     anomaly: str | None
 
@@ -93,17 +105,47 @@ async def events_of(session: AsyncSession, shipment_ids: Iterable[str]) -> dict[
     return found
 
 
-def fact_of(event: Event) -> custody.Fact:
-    """A stored event as the fold sees it."""
+_LOG_COLUMNS = tuple(cast("Table", inspect(Event).local_table).c[part.name] for part in fields(LogRow))
+
+
+async def log_of(session: AsyncSession, shipment_ids: Iterable[str]) -> dict[str, list[LogLine]]:
+    """The logs of several shipments, in the order in which they were stored, without mapped objects."""
+    query = (
+        core_select(*_LOG_COLUMNS, col(Verdict.applied), col(Verdict.anomaly))
+        .join(Verdict, col(Verdict.event_id) == col(Event.id))
+        .where(among(col(Event.shipment_id), shipment_ids))
+        .order_by(col(Event.shipment_id), col(Event.chain_position))
+    )
+    found: dict[str, list[LogLine]] = defaultdict(list)
+    for *row, applied, anomaly in (await (await session.connection()).execute(query)).all():
+        event = LogRow(*row)
+        found[event.shipment_id].append(LogLine(event, applied, anomaly))
+    return found
+
+
+def happened_at(event: Event | LogRow) -> datetime:
+    """When a fact happened: the device's time less the skew it reported when it synchronised."""
+    return event.occurred_at - timedelta(milliseconds=event.skew_ms or 0)
+
+
+def fact_of(event: Event | LogRow) -> custody.Fact:
+    """A stored event as the fold sees it: with its time by the service's clock."""
     evidence = contract.Evidence.model_validate(event.evidence) if event.evidence is not None else None
+    party = contract.Party.model_validate(event.party) if event.party is not None else None
     return custody.Fact(
         event_id=event.id,
         kind=cast("contract.EventKind", event.kind),
-        occurred_at=event.occurred_at,
+        occurred_at=happened_at(event),
         received_at=event.received_at,
         source=cast("rules.Source", event.source),
         actor=event.actor,
         device_seq=event.device_seq,
+        device_id=event.device_id,
+        place=event.place,
+        skew=timedelta(milliseconds=event.skew_ms) if event.skew_ms is not None else None,
+        code_right=event.code_right,
+        party=party,
+        voids=tuple(event.voids or ()),
         reason=cast("contract.ReasonCode | None", event.reason),
         measure=cast("contract.MeasureCode | None", event.measure),
         cash_collected_dong=event.cash_collected_dong,
@@ -111,9 +153,16 @@ def fact_of(event: Event) -> custody.Fact:
     )
 
 
-def log_body(event: Event) -> dict[str, object]:
-    """Everything of an event that its hash covers."""
+def log_body(event: Event | LogRow) -> dict[str, object]:
+    """Everything of an event that its hash covers. What an event does not have is left out."""
+    later = {
+        "code_right": event.code_right,
+        "party": event.party,
+        "skew_ms": event.skew_ms,
+        "voids": event.voids,
+    }
     return {
+        **{name: value for name, value in later.items() if value is not None},
         "actor": event.actor,
         "body_sha256": event.body_sha256,
         "cash_collected_dong": event.cash_collected_dong,
@@ -133,7 +182,7 @@ def log_body(event: Event) -> dict[str, object]:
     }
 
 
-def check_chain(row: Shipment, log: Sequence[LoggedEvent]) -> chain.ChainCheck:
+def check_chain(row: Shipment, log: Sequence[LoggedEvent] | Sequence[LogLine]) -> chain.ChainCheck:
     """Whether a shipment's log is still as it was written."""
     links = [chain.Link(e.event.chain_position, e.event.prev_hash, e.event.hash, log_body(e.event)) for e in log]
     return chain.verify(links, head=row.chain_head, length=row.chain_length)
@@ -164,6 +213,10 @@ def shipment_record(row: Shipment, pieces: Sequence[Piece], *, public_url: str) 
         tracking_url=f"{public_url}/track/{row.s10}",
         created_at=row.created_at,
         version=row.version,
+        pickup_status=cast("contract.PickupStatus", row.pickup_status),
+        files_missing=row.files_missing,
+        release_since=row.release_since,
+        release_to=row.release_to,
     )
 
 
@@ -199,7 +252,11 @@ async def shipment_detail(session: AsyncSession, shipment_id: str, *, public_url
     record = await one_shipment(session, row, public_url=public_url)
     log = (await events_of(session, [row.id]))[row.id]
     in_order = sorted(log, key=lambda entry: fact_of(entry.event).order)
-    return contract.ShipmentDetail(**record.model_dump(), events=tuple(event_record(e) for e in in_order))
+    return contract.ShipmentDetail(
+        **record.model_dump(),
+        events=tuple(event_record(e) for e in in_order),
+        quote=contract.KeptQuote.model_validate(row.quote) if row.quote is not None else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +321,7 @@ async def receipt(session: AsyncSession, shipment_id: str) -> contract.PickupRec
         shipment_id=row.id,
         dossier_code=row.dossier_code,
         direction=cast("contract.Direction", row.direction),
-        collected_at=found.event.occurred_at,
+        collected_at=happened_at(found.event),
         collected_by=found.event.actor,
         pieces=tuple(contract.Piece(position=p.position, name=p.name, collected=p.collected) for p in pieces),
         page_count=evidence.page_count,
@@ -282,11 +339,16 @@ _PUBLIC_PLACES = frozenset(
 """Kinds whose place is a post office. At a door, a place could name a person or a home: it stays inside."""
 
 
+_INSIDE = frozenset({"evidence_stored", "custody_released", "custody_accepted", "pickup_rejected"})
+"""Kinds that say nothing to those who wait for the envelope."""
+
+
 async def tracking(session: AsyncSession, number: str) -> contract.Tracking:
     """What anybody who holds the number may know. Raises BadInput, NoSuchShipment."""
     row = await shipment_by_number(session, number)
-    log = (await events_of(session, [row.id]))[row.id]
-    applied = sorted((e for e in log if e.applied), key=lambda entry: fact_of(entry.event).order)
+    log = (await log_of(session, [row.id]))[row.id]
+    told = (e for e in log if e.applied and e.event.kind not in _INSIDE)
+    applied = sorted(told, key=lambda entry: fact_of(entry.event).order)
     status = cast("contract.ShipmentStatus", row.status)
     return contract.Tracking(
         s10=row.s10,
@@ -301,13 +363,13 @@ async def tracking(session: AsyncSession, number: str) -> contract.Tracking:
     )
 
 
-def _tracking_event(event: Event) -> contract.TrackingEvent:
+def _tracking_event(event: Event | LogRow) -> contract.TrackingEvent:
     vi, en = wording.EVENT[cast("contract.EventKind", event.kind)]
     if event.kind in ("attempt_failed", "pickup_failed", "held") and event.reason is not None:
         reason = rules.REASONS[cast("contract.ReasonCode", event.reason)]
         vi, en = f"{vi}: {reason.vi.lower()}", f"{en}: {reason.en.lower()}"
     return contract.TrackingEvent(
-        occurred_at=event.occurred_at,
+        occurred_at=happened_at(event),
         text_vi=vi,
         text_en=en,
         place=event.place if event.kind in _PUBLIC_PLACES else "",
@@ -320,7 +382,7 @@ TASKS: Mapping[contract.Task, tuple[contract.ShipmentStatus, ...]] = {
     "pick_up": ("booked", "pickup_in_progress", "pickup_failed"),
     "deliver": ("out_for_delivery", "delivered_pending_evidence"),
     "take_out": ("at_delivery_office", "attempt_failed"),
-    "hand_in": ("collected",),
+    "hand_in": ("collected", "collected_pending_evidence"),
     "keep": ("ready_for_collection", "held"),
 }
 """What a courier does about an item in each state; other states are not on a round."""
@@ -352,14 +414,26 @@ async def stops(
     rows = (await session.exec(query)).all()
     page = page_of(rows, limit=limit, cursor_of=lambda row: encode_cursor(row[0].id))
     pieces = await pieces_of(session, [row[0].id for row in page.items])
-    items = tuple(stop_record(row[0], row[1], len(pieces[row[0].id])) for row in page.items)
+    asked = await accepted_wishes(session, [row[0].id for row in page.items])
+    items = tuple(stop_record(row[0], row[1], len(pieces[row[0].id]), asked[row[0].id]) for row in page.items)
     return contract.StopPage(items=items, next_cursor=page.next_cursor)
 
 
-def stop_record(row: Shipment, person: Contact, pieces: int) -> contract.Stop:
-    """A stop of the round: at the citizen's door with name and phone, or at the agency."""
+async def accepted_wishes(session: AsyncSession, shipment_ids: Iterable[str]) -> dict[str, list[Wish]]:
+    """What the citizens of several shipments asked for and nobody has done yet."""
+    query = select(Wish).where(col(Wish.shipment_id).in_(list(shipment_ids)), col(Wish.status) == "accepted")
+    found: dict[str, list[Wish]] = defaultdict(list)
+    for wish in (await session.exec(query.order_by(col(Wish.id)))).all():
+        found[wish.shipment_id].append(wish)
+    return found
+
+
+def stop_record(row: Shipment, person: Contact, pieces: int, wishes: Sequence[Wish] = ()) -> contract.Stop:
+    """A stop of the round: at the citizen's door with name and phone, or at the agency; as the citizen asked."""
     task = TASK_OF[row.status]
     at_citizen = (row.direction == "outbound") == (task == "pick_up")
+    moved = next((wish for wish in wishes if wish.kind == "redirect" and at_citizen), None)
+    notes = [desk_wording.instruction(w.kind, w.on_day, w.person_name, w.person_id_tail) for w in wishes]
     still_due = 0 if row.cash_collected_dong or not at_citizen else row.cash_due_dong
     return contract.Stop(
         shipment_id=row.id,
@@ -369,13 +443,15 @@ def stop_record(row: Shipment, person: Contact, pieces: int) -> contract.Stop:
         task=task,
         name=person.name if at_citizen else row.agency,
         phone=person.phone if at_citizen else None,
-        address=person.address if at_citizen else "",
-        commune=person.commune if at_citizen else row.agency_commune,
+        address=(moved.address or "") if moved else (person.address if at_citizen else ""),
+        commune=(moved.commune or "") if moved else (person.commune if at_citizen else row.agency_commune),
         pieces=pieces,
         cash_due_dong=still_due,
         pickup_by=row.pickup_by,
         held_until=row.held_until,
         attempts=row.attempts,
+        note_vi="; ".join(vi for vi, _ in notes),
+        note_en="; ".join(en for _, en in notes),
     )
 
 
@@ -400,6 +476,7 @@ async def undeposited_cash(session: AsyncSession, courier: str) -> tuple[int, in
 # --- board ---------------------------------------------------------------------------------------
 
 _ON_THE_MOVE = (
+    "collected_pending_evidence",
     "collected",
     "at_origin_office",
     "in_transit",

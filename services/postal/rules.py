@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from services.postal.contract import Custodian, Direction, EventKind, MeasureCode, ReasonCode, ShipmentStatus
+from services.postal.contract import (
+    Custodian,
+    Direction,
+    EventKind,
+    MeasureCode,
+    PickupStatus,
+    ReasonCode,
+    ShipmentStatus,
+)
 
 Source = Literal["carrier", "courier", "dispatcher", "system"]
 
@@ -36,9 +44,14 @@ END_STRENGTH: Mapping[ShipmentStatus, int] = {"cancelled": 1, "lost": 2, "damage
 
 LEGAL: Mapping[ShipmentStatus, frozenset[ShipmentStatus]] = {
     "draft": frozenset({"booked", "cancelled"}),
-    "booked": frozenset({"pickup_in_progress", "pickup_failed", "collected", "cancelled"}),
-    "pickup_in_progress": frozenset({"collected", "pickup_failed", "cancelled"}),
-    "pickup_failed": frozenset({"pickup_in_progress", "collected", "cancelled"}),
+    "booked": frozenset(
+        {"pickup_in_progress", "pickup_failed", "collected_pending_evidence", "collected", "cancelled"}
+    ),
+    "pickup_in_progress": frozenset({"collected_pending_evidence", "collected", "pickup_failed", "cancelled"}),
+    "pickup_failed": frozenset({"pickup_in_progress", "collected_pending_evidence", "collected", "cancelled"}),
+    "collected_pending_evidence": frozenset(
+        {"collected", "at_origin_office", "in_transit", "at_delivery_office", "held", "investigating", "returning"}
+    ),
     "collected": frozenset(
         {"at_origin_office", "in_transit", "at_delivery_office", "held", "investigating", "returning"}
     ),
@@ -91,6 +104,7 @@ FORWARD_RANK: Mapping[ShipmentStatus, int] = {
     "booked": 1,
     "pickup_in_progress": 2,
     "pickup_failed": 2,
+    "collected_pending_evidence": 3,
     "collected": 3,
     "at_origin_office": 4,
     "in_transit": 5,
@@ -119,8 +133,50 @@ TARGET: Mapping[EventKind, ShipmentStatus] = {
     "investigation_opened": "investigating",
     "declared_lost": "lost",
     "declared_damaged": "damaged",
+    "missing_from_bag": "investigating",
 }
-"""Where a kind leads; released, found, handed_over, evidence_added and cancelled depend on the state."""
+"""Where a kind leads; released, found, handed_over, evidence_added and cancelled depend on the state, and the kinds of
+`WITHOUT_MOVE` leave it as it is."""
+
+WITHOUT_MOVE: frozenset[EventKind] = frozenset(
+    {
+        "pickup_accepted",
+        "pickup_rejected",
+        "pickup_expired",
+        "custody_released",
+        "custody_accepted",
+        "evidence_stored",
+        "corrected",
+        "unmapped",
+    }
+)
+
+PICKUP_TARGET: Mapping[EventKind, PickupStatus] = {
+    "pickup_accepted": "accepted",
+    "pickup_started": "accepted",
+    "pickup_rejected": "rejected",
+    "pickup_failed": "failed",
+    "pickup_expired": "expired",
+    "collected": "collected",
+    "partially_collected": "partially_collected",
+    "cancelled": "cancelled",
+}
+
+PICKUP_LEGAL: Mapping[PickupStatus, frozenset[PickupStatus]] = {
+    "requested": frozenset(
+        {"accepted", "rejected", "failed", "expired", "cancelled", "collected", "partially_collected"}
+    ),
+    "accepted": frozenset(
+        {"accepted", "rejected", "failed", "expired", "cancelled", "collected", "partially_collected"}
+    ),
+    "rejected": frozenset({"accepted", "failed", "expired", "cancelled", "collected", "partially_collected"}),
+    "failed": frozenset({"accepted", "rejected", "failed", "expired", "cancelled", "collected", "partially_collected"}),
+    "expired": frozenset({"accepted", "failed", "cancelled", "collected", "partially_collected"}),
+    "collected": frozenset(),
+    "partially_collected": frozenset(),
+    "cancelled": frozenset({"collected", "partially_collected"}),  # taken in spite of it: on its way back
+}
+"""The visit to fetch the papers, a machine of its own: a rejected, failed or expired one may be accepted again."""
 
 COLLECTIONS: frozenset[EventKind] = frozenset({"collected", "partially_collected"})
 
@@ -136,10 +192,20 @@ PHYSICAL: frozenset[EventKind] = COLLECTIONS | frozenset(
 )
 """Facts that cannot be recorded without the envelope in the post's hands."""
 
-NOT_FOR_COURIERS: frozenset[EventKind] = frozenset({"found", "declared_lost", "declared_damaged", "cancelled"})
+NOT_FOR_COURIERS: frozenset[EventKind] = frozenset(
+    {"found", "declared_lost", "declared_damaged", "cancelled", "pickup_expired", "missing_from_bag"}
+)
 """Nobody writes off an item from his own bag: these need the carrier's office or a dispatcher."""
 
+ONLY_BY_THE_SERVICE: frozenset[EventKind] = frozenset({"evidence_stored", "corrected", "unmapped"})
+
+NEEDS_THE_ENVELOPE: frozenset[EventKind] = frozenset({"attempt_failed", "handed_over", "custody_released"})
+"""Facts that a courier can only report of an envelope in his own bag."""
+
+POST_HANDS: frozenset[Custodian] = frozenset({"courier", "post_office", "transport"})
+
 _HOLDER: Mapping[ShipmentStatus, Custodian] = {
+    "collected_pending_evidence": "courier",
     "collected": "courier",
     "at_origin_office": "post_office",
     "in_transit": "transport",
@@ -195,7 +261,13 @@ def paper_signature_sha256(event_id: str, number: str, party: str) -> str:
 
 
 CLOCK_TOLERANCE = timedelta(hours=26)
-"""A phone set to the wrong day or time zone is off by at most this; more is a broken clock."""
+"""A phone set to the wrong day or time zone is off by at most this; more, after the skew that the phone itself has
+reported is taken off, is a broken clock."""
+
+CLOCK_NOISE = timedelta(minutes=5)
+"""A skew below this is not worth a word."""
+
+PHOTOS = frozenset({"handover_photo", "door_photo", "seal_photo"})
 
 SAME_ATTEMPT = timedelta(hours=4)
 """Two failures closer than this are one attempt."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from services.postal.contract import Custodian, Direction, EventKind, ShipmentStatus
+from services.postal.contract import Custodian, Direction, EventKind, PickupStatus, ShipmentStatus
 
 Words = tuple[str, str]
 """Vietnamese, English."""
@@ -12,6 +12,10 @@ STATUS: Mapping[ShipmentStatus, Words] = {
     "booked": ("Chờ bưu tá đến nhận", "Waiting for the courier"),
     "pickup_in_progress": ("Bưu tá đang đến", "Courier on the way"),
     "pickup_failed": ("Chưa nhận được hồ sơ", "Not picked up yet"),
+    "collected_pending_evidence": (
+        "Đã nhận hồ sơ, đang chờ đủ ảnh và chữ ký",
+        "Picked up, photos and signatures still on their way",
+    ),
     "collected": ("Đã nhận và niêm phong hồ sơ", "Picked up and sealed"),
     "at_origin_office": ("Hồ sơ ở bưu cục nhận", "At the office of posting"),
     "in_transit": ("Đang vận chuyển", "On its way"),
@@ -43,6 +47,10 @@ NEXT: Mapping[ShipmentStatus, Words] = {
     "pickup_failed": (
         "Bưu điện sẽ hẹn lại lịch đến nhận hồ sơ.",
         "The post will arrange another visit to pick up the papers.",
+    ),
+    "collected_pending_evidence": (
+        "Máy của bưu tá sẽ gửi ảnh niêm phong và chữ ký khi có sóng.",
+        "The courier's phone sends the photo of the seal and the signatures once it has signal.",
     ),
     "collected": ("Hồ sơ sẽ được nhập bưu cục nhận.", "The envelope goes to the office of posting next."),
     "at_origin_office": (
@@ -99,6 +107,9 @@ CUSTODIAN: Mapping[Custodian, Words] = {
 }
 
 EVENT: Mapping[EventKind, Words] = {
+    "pickup_accepted": ("Bưu tá đã nhận yêu cầu thu gom", "A courier has accepted the pickup"),
+    "pickup_rejected": ("Bưu tá không nhận yêu cầu thu gom", "The courier has turned the pickup down"),
+    "pickup_expired": ("Quá hạn thu gom", "The pickup has expired"),
     "pickup_started": ("Bưu tá lên đường đến nhận", "Courier set out to pick up"),
     "pickup_failed": ("Chưa nhận được hồ sơ", "Pickup failed"),
     "collected": ("Đã kiểm đếm, niêm phong và nhận đủ hồ sơ", "Counted, sealed and picked up in full"),
@@ -120,6 +131,23 @@ EVENT: Mapping[EventKind, Words] = {
     "declared_lost": ("Xác định thất lạc", "Declared lost"),
     "declared_damaged": ("Xác định hư hỏng", "Declared damaged"),
     "cancelled": ("Hủy yêu cầu", "Cancelled"),
+    "custody_released": ("Bàn giao, chờ bên nhận xác nhận", "Handed on, not accepted yet"),
+    "custody_accepted": ("Bên nhận đã xác nhận giữ hồ sơ", "Accepted by the next holder"),
+    "missing_from_bag": ("Không có trong túi khi mở", "Not in the bag when it was opened"),
+    "evidence_stored": ("Tệp chứng từ đã được lưu", "An evidence file has arrived"),
+    "corrected": ("Đính chính do hai người thực hiện", "Corrected by two people"),
+    "unmapped": ("Đơn vị vận chuyển gửi mã chưa có trong bảng", "The carrier sent a code that no map knows"),
+}
+
+PICKUP: Mapping[PickupStatus, Words] = {
+    "requested": ("Chờ bưu tá nhận yêu cầu", "Waiting for a courier to accept"),
+    "accepted": ("Bưu tá đã nhận yêu cầu", "Accepted by a courier"),
+    "rejected": ("Bưu tá không nhận, chờ phân công lại", "Turned down, to be assigned again"),
+    "collected": ("Đã thu gom đủ", "Collected in full"),
+    "partially_collected": ("Đã thu gom một phần", "Collected in part"),
+    "failed": ("Thu gom chưa thành công", "Pickup failed"),
+    "cancelled": ("Đã hủy thu gom", "Cancelled"),
+    "expired": ("Quá hạn thu gom", "Expired"),
 }
 
 ANOMALY: Mapping[str, Words] = {
@@ -139,6 +167,17 @@ ANOMALY: Mapping[str, Words] = {
     "not_authorised": ("bưu tá không được ghi nhận việc này", "a courier may not record this"),
     "clock_ahead": ("đồng hồ thiết bị chạy trước quá 26 giờ", "the device clock is over 26 hours ahead"),
     "clock_behind": ("thời điểm trước khi lập phiếu gửi", "dated before the booking"),
+    "clock_corrected": ("giờ của thiết bị sai, đã hiệu chỉnh", "the device clock was wrong and has been corrected"),
+    "clock_jumped": ("giờ của thiết bị bị đổi giữa chừng", "the device clock was moved between two facts"),
+    "code_wrong": ("mã nhận không đúng", "the delivery code is wrong"),
+    "code_missing": ("chưa có mã nhận của người nhận", "the receiver's delivery code is missing"),
+    "photo_missing": ("chưa có ảnh giao nhận", "the photo of the handover is missing"),
+    "files_missing": ("tệp chứng từ chưa được gửi lên", "evidence files have not arrived yet"),
+    "not_the_holder": ("bưu gửi đang do bưu tá khác giữ", "another courier holds the item"),
+    "same_person": ("người giao không thể tự xác nhận nhận", "whoever hands over cannot accept as well"),
+    "release_missing": ("bên giao chưa quét bàn giao", "the side that handed over has not scanned"),
+    "corrected": ("đã được đính chính, không tính", "set aside by a correction"),
+    "unmapped": ("mã của đơn vị vận chuyển chưa có trong bảng", "the carrier's code is in no map"),
     "cash_missing": ("chưa thu tiền phải thu", "the amount due was not collected"),
     "cash_differs": ("số tiền thu khác số phải thu", "the amount collected differs from the amount due"),
     "cash_above_due": ("số tiền thu vượt số phải thu, chưa ghi nhận", "more cash than due; not counted"),
@@ -146,7 +185,18 @@ ANOMALY: Mapping[str, Words] = {
     "cash_out_of_place": ("việc này không kèm thu tiền, chưa ghi nhận", "no cash belongs here; not counted"),
 }
 
-QUIET_ANOMALIES = frozenset({"missing_scan", "repeated", "out_of_order"})
+QUIET_ANOMALIES = frozenset(
+    {
+        "missing_scan",
+        "repeated",
+        "out_of_order",
+        "clock_corrected",
+        "clock_jumped",
+        "files_missing",
+        "release_missing",
+        "corrected",
+    }
+)
 """Measured for quality, but nothing anybody must act on."""
 
 CLAIM_REASON: Mapping[str, Words] = {

@@ -66,3 +66,11 @@ def test_a_page_ends_with_a_cursor_only_when_more_follows() -> None:
 
     assert (full.items, full.next_cursor) == ((1, 2), "2")
     assert (last.items, last.next_cursor) == ((1, 2), None)
+
+
+def test_ids_of_one_millisecond_sort_in_the_order_in_which_they_were_made() -> None:
+    ids = [uuid7() for _ in range(20_000)]
+
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 20_000
+    assert {identity.version for identity in ids} == {7}

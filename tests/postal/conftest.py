@@ -143,7 +143,7 @@ def sealed(*positions: int) -> dict[str, Any]:
 
 PROOF = {
     "outbound": {"receiver": "agency_officer", "proof": "signature"},
-    "return": {"receiver": "addressee", "proof": "code"},
+    "return": {"receiver": "addressee", "proof": "signature"},
 }
 
 

@@ -163,7 +163,7 @@ async def test_an_illegal_fact_is_kept_with_its_anomaly_and_told_as_one(post: Po
 async def test_a_late_fact_that_explains_an_illegal_one_clears_it(post: Post) -> None:
     shipment = await post.book("return")
     await post.send(*journey(shipment)[:6])
-    proof = event(shipment, "evidence_added", 9, evidence={"proof": "photo"})
+    proof = event(shipment, "evidence_added", 9, evidence={"proof": "signature"})
     [early] = await post.send(proof)
     assert (early["applied"], early["anomaly"]) == (False, "fact_missing")
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
+from kit.db import transaction
 from kit.web import LOCAL_ZONE
-from services.postal import rules
+from services.postal import cases, deadlines, rules
 from tests.postal.conftest import PROOF, Post, event, journey
 
 CASH = {"amount_dong": 167_000, "payment_id": "pay_1", "attempt_reference": "LTCASH1"}
@@ -208,10 +210,174 @@ async def test_nothing_is_claimed_for_what_is_not_lost_or_never_collected(post: 
         await _claim(post, on_the_way, "b", "damaged"),
         await _claim(post, booked, "c", "late"),
     ]
-    late = await _claim(post, on_the_way, "d", "late")
 
     assert [(a.status_code, a.json()["type"]) for a in answers] == [(409, "/problems/nothing-to-claim")] * 3
-    assert (late.status_code, late.json()["compensation_dong"]) == (201, 26_000)
+    assert await post.rows("select 1 from claim") == []
+
+
+def _later(monkeypatch: pytest.MonkeyPatch, **duration: float) -> None:
+    """Claims are made so much later than everything else."""
+    moment = datetime.now(UTC) + timedelta(**duration)
+    monkeypatch.setattr("services.postal.claims.now", lambda: moment)
+
+
+async def test_lateness_is_claimed_after_the_published_time_and_within_six_months(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late, too_late = await post.book(), await post.book(), await post.book()
+    for shipment in (early, late, too_late):
+        await post.send(event(shipment, "collected"))
+
+    first = await _claim(post, early, "a", "late")
+    _later(monkeypatch, days=30)
+    second = await _claim(post, late, "b", "late")
+    _later(monkeypatch, days=230)
+    third = await _claim(post, too_late, "c", "late")
+
+    assert (first.status_code, first.json()["type"]) == (409, "/problems/not-late")
+    assert (second.status_code, second.json()["compensation_dong"]) == (201, 26_000)
+    assert (third.status_code, third.json()["type"]) == (409, "/problems/claim-too-late")
+    assert await post.rows("select claim_key from claim") == [{"claim_key": "b"}]
+
+
+async def test_an_item_delivered_in_time_was_not_late(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipment = await post.book("return")
+    await post.send(*journey(shipment))
+    _later(monkeypatch, days=60)
+
+    refused = await _claim(post, shipment, "a", "late")
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-late")
+
+
+async def test_an_undecided_claim_for_lateness_gives_way_to_one_for_loss(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipment = await post.book("return")
+    await post.send(event(shipment, "collected", 1))
+    _later(monkeypatch, days=30)
+    await _claim(post, shipment, "late", "late")
+    await post.send(event(shipment, "declared_lost", 2))
+
+    lost = await _claim(post, shipment, "lost")
+
+    assert (lost.status_code, lost.json()["compensation_dong"]) == (201, 104_000)
+    rows = await post.rows("select reason, status, compensation_dong from claim order by id")
+    assert [tuple(row.values()) for row in rows] == [("late", "rejected", 0), ("lost", "submitted", 104_000)]
+
+
+async def test_an_item_presumed_lost_can_be_claimed_before_it_is_declared(post: Post) -> None:
+    shipment = await post.book("return")
+    await post.send(*journey(shipment)[:3])
+    refused = await _claim(post, shipment)
+    async with transaction(post.app.state.sessions) as session:
+        later = datetime.now(UTC) + timedelta(days=30)
+        await cases.check_deadlines(session, shipment["id"], plan=post.app.state.plan, at=later)
+
+    allowed = await _claim(post, shipment, shipment["id"])
+    await post.send(event(shipment, "declared_lost", 8))
+    of_the_workflow = await _claim(post, shipment, shipment["id"])
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/nothing-to-claim")
+    assert (allowed.status_code, of_the_workflow.status_code) == (201, 200)
+    assert of_the_workflow.json()["id"] == allowed.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "published", "delivered", "until"),
+    [
+        ("lost", date(2026, 3, 12), None, date(2026, 9, 12)),
+        ("late", date(2026, 8, 31), date(2026, 9, 5), date(2027, 2, 28)),
+        ("damaged", date(2026, 3, 12), date(2026, 3, 10), date(2026, 4, 10)),
+        ("damaged", date(2026, 3, 12), None, date(2026, 4, 20)),
+        ("lost", None, None, date(2026, 9, 20)),
+    ],
+)
+def test_the_time_to_complain_follows_the_law(
+    reason: str, published: date | None, delivered: date | None, until: date
+) -> None:
+    found = deadlines.claim_until(
+        reason, published_end=published, delivered_on=delivered, declared_on=date(2026, 3, 20)
+    )
+
+    assert found == until
+
+
+# --- the shift at the counter --------------------------------------------------------------------
+
+
+async def _count(post: Post, counted: int, cause: str = "none", **changes: Any) -> Any:
+    body = {"event_id": "shift-1", "courier": "buu-ta-1", "counted_dong": counted, "cause": cause}
+    headers = changes.pop("headers", post.dispatcher)
+    return await post.client.post("/v1/shifts", json=body | changes, headers=headers)
+
+
+async def test_a_shift_is_counted_by_somebody_else_and_deposited_once(post: Post) -> None:
+    await _delivered_with_cash(post, "buu-ta-1")
+    himself = post.headers("postal:dispatch", subject="buu-ta-1")
+
+    alone = await _count(post, 167_000, headers=himself)
+    first, again = await _count(post, 167_000), await _count(post, 167_000)
+
+    assert alone.status_code == 403
+    assert first.json() == again.json()
+    assert (first.json()["counted_by"], first.json()["difference_dong"]) == ("dieu-phoi", 0)
+    assert len(await _outbox(post, "deposit.made")) == 1
+    assert await post.rows("select 1 from problem_case") == []
+
+
+async def test_a_difference_needs_its_cause_and_becomes_a_case(post: Post) -> None:
+    await _delivered_with_cash(post, "buu-ta-1")
+
+    nameless = await _count(post, 160_000)
+    groundless = await _count(post, 167_000, "courier_owes")
+    assert await post.rows("select 1 from deposit") == []
+    counted = await _count(post, 160_000, "courier_owes")
+
+    assert (nameless.status_code, groundless.status_code) == (422, 422)
+    assert nameless.json()["errors"][0]["field"] == "cause"
+    assert (counted.status_code, counted.json()["difference_dong"]) == (200, -7_000)
+    assert await post.rows("select kind, courier from problem_case") == [
+        {"kind": "shift_difference", "courier": "buu-ta-1"}
+    ]
+
+
+async def test_what_a_courier_handed_in_alone_is_counted_afterwards(post: Post) -> None:
+    await _delivered_with_cash(post, "buu-ta-1")
+    body = {"event_id": "shift-1", "courier": "buu-ta-1", "counted_dong": 167_000}
+    await post.client.post("/v1/deposits", json=body, headers=post.courier("buu-ta-1"))
+
+    counted = await _count(post, 167_000)
+
+    assert (counted.status_code, counted.json()["counted_by"]) == (200, "dieu-phoi")
+    assert len(await post.rows("select 1 from deposit")) == 1
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        await post.rows("update shift_count set counted_dong = 1")
+
+
+async def test_floats_show_what_is_too_much_or_too_old(post: Post) -> None:
+    await _delivered_with_cash(post, "buu-ta-1")
+    await _delivered_with_cash(post, "buu-ta-2", 160_000)
+    post.app.state.desk_terms = replace(post.app.state.desk_terms, float_limit_dong=165_000)
+
+    found = (await post.client.get("/v1/floats", headers=post.office)).json()
+
+    assert [(f["courier"], f["float_dong"], f["over_limit"], f["too_old"]) for f in found] == [
+        ("buu-ta-1", 167_000, True, False),
+        ("buu-ta-2", 160_000, False, False),
+    ]
+
+
+async def test_the_books_take_over_a_deposit_once(post: Post) -> None:
+    await _delivered_with_cash(post, "buu-ta-1")
+    deposit = (await _count(post, 167_000)).json()["deposit_id"]
+    url = f"/v1/deposits/{deposit}/remitted"
+
+    first, again = await post.client.post(url, headers=post.office), await post.client.post(url, headers=post.office)
+    unknown = await post.client.post("/v1/deposits/dep_1/remitted", headers=post.office)
+
+    assert first.json() == again.json()
+    assert unknown.status_code == 404
 
 
 async def test_the_claim_key_stands_for_one_claim(post: Post) -> None:

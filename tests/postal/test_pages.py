@@ -10,6 +10,7 @@ import httpx
 import itsdangerous
 import pytest
 
+from services.postal import codes
 from tests.postal.conftest import CHECKLIST, PERSON, Post, event, journey
 
 COURIER = ("buu-ta-1", "postal:courier postal:read")
@@ -88,7 +89,9 @@ async def test_a_delivery_in_four_taps_and_a_double_tap_is_harmless(post: Post) 
         assert f'href="/courier/shipments/{shipment["id"]}"' in round_page  # first tap
         stop = (await browser.get(f"/courier/shipments/{shipment['id']}")).text
         assert 'value="130.000"' in stop
-        filled = {**form_of(stop, action), "receiver": "addressee", "proof": "code", "cash": "130.000"}
+        code = codes.receiver_code("l" * 32, shipment["s10"])
+        proof = {"receiver": "addressee", "proof": "code", "code": f"{code[:4]} {code[4:].lower()}"}
+        filled = {**form_of(stop, action), **proof, "cash": "130.000"}
 
         first, second = await browser.post(action, data=filled), await browser.post(action, data=filled)
         after = (await browser.get("/courier")).text

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from services.postal import s10
+from services.postal import chain, s10
 from services.postal.app import create_app
 from tests.conftest import Issuer, running
 from tests.postal.conftest import CHECKLIST, PERSON, Post, event, journey, postal_settings
@@ -258,3 +258,71 @@ async def test_ranges_are_used_up_in_the_order_they_were_lent_and_then_say_so(po
 
     assert serials == [10_000_000, 10_000_001, 50_000_000]
     assert (refused.status_code, refused.json()["type"]) == (503, "/problems/item-numbers-exhausted")
+
+
+# --- what the postage rests on, and numbers that run out ------------------------------------------
+
+QUOTE = {
+    "quote_id": "quo_1",
+    "inputs_hash": "a" * 64,
+    "catalogue_version": "2026.1",
+    "agreement": "da-nang-2021",
+    "lines": [
+        {"item": "postage-send", "gross_dong": 26_000, "due_dong": 13_000, "basis": ["da-nang-2021: applied, TT 22"]}
+    ],
+}
+
+
+async def test_the_quote_of_a_leg_is_kept_frozen_with_its_hash(post: Post) -> None:
+    shipment = await post.book(quote=QUOTE)
+
+    found = await post.get(shipment)
+
+    assert found["quote"] == {"quote": QUOTE, "sha256": chain.digest(QUOTE)}
+    assert (await post.get(await post.book()))["quote"] is None
+
+
+async def test_a_quote_that_is_not_of_this_postage_is_refused(post: Post) -> None:
+    contact = (await post.put_contact("H26.01-260302-9999")).json()
+    body = {
+        "shipment_key": "k",
+        "dossier_code": "H26.01-260302-9999",
+        "direction": "outbound",
+        "contact_id": contact["id"],
+        "agency": "H26.01",
+        "agency_commune": "00004",
+        "weight_grams": 60,
+        "postage_dong": 26_001,
+        "checklist": ["Đơn"],
+        "quote": QUOTE,
+    }
+
+    answer = await post.client.post("/v1/shipments", json=body, headers=post.office)
+
+    assert answer.status_code == 422
+    assert await post.rows("select 1 from shipment") == []
+
+
+async def test_it_is_told_once_that_the_last_range_of_numbers_is_nearly_used_up(post: Post) -> None:
+    await post.rows("update s10_range set last_serial = first_serial + 19")
+    for _ in range(17):
+        await post.book()
+    enough = [news for news in await post.news() if news == "numbers.low"]
+
+    for _ in range(3):
+        await post.book()
+    contact = (await post.put_contact("H26.01-260302-0999")).json()
+    body = {
+        "shipment_key": "z",
+        "dossier_code": "H26.01-260302-0999",
+        "direction": "outbound",
+        "contact_id": contact["id"],
+    }
+    body["direction"] = "outbound"
+    rest = {"agency": "H", "agency_commune": "00004", "weight_grams": 60, "postage_dong": 0, "checklist": ["Đơn"]}
+    used_up = await post.client.post("/v1/shipments", json={**body, **rest}, headers=post.office)
+
+    assert enough == []
+    [told] = await post.rows("select data from outbox where kind = 'numbers.low'")
+    assert '"numbers_left": 2' in told["data"]
+    assert (used_up.status_code, used_up.json()["type"]) == (503, "/problems/item-numbers-exhausted")

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 from services.fees.contract import Quote
 from services.payment.contract import Attempt, Payment, Reconciliation, Refund
 from services.postal.contract import Claim, Shipment
+from services.postal.desk_contract import DeadlineCheck
 from tests.workflows.world import Away, Desk, No, World
 from workflows import activities as real
 from workflows.contract import FEES_QUEUE, PAYMENT_QUEUE, POSTAL_QUEUE
@@ -122,6 +123,17 @@ class Post:
         return await _said(desk, "cancel_shipment", call.key, lambda: desk.call_off(call.shipment_id))
 
     @activity.defn
+    async def check_deadlines(self, call: real.DeadlineCall) -> DeadlineCheck:
+        desk = self._world.by_id(call.shipment_id)
+        at = activity.info().scheduled_time
+        return await _said(desk, "check_deadlines", call.shipment_id, lambda: desk.deadlines(call.shipment_id, at=at))
+
+    @activity.defn
+    async def note_remitted(self, call: real.DepositCall) -> real.Nothing:
+        desk = self._world.of(call.deposit_id.removeprefix("dep-"))
+        return await _said(desk, "note_remitted", call.deposit_id, real.Nothing)
+
+    @activity.defn
     async def submit_claim(self, call: real.ClaimCall) -> Claim:
         desk = self._world.by_id(call.body.shipment_id)
         return await _said(desk, "submit_claim", call.key, lambda: desk.claim(call.body))
@@ -154,6 +166,8 @@ def activities(world: World) -> dict[str, Sequence[Callable[..., Awaitable[Any]]
             post.book_shipment,
             post.read_shipment,
             post.cancel_shipment,
+            post.check_deadlines,
+            post.note_remitted,
             post.submit_claim,
             post.read_claim,
         ],

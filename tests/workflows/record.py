@@ -19,7 +19,14 @@ HISTORIES = HERE / "histories"
 FRESH = HERE / "histories.new"
 """Where the fixture `journeys` writes when pytest runs with this module as a plugin."""
 
-SOURCES = ("test_happy_paths.py", "test_deadlines.py", "test_way_back.py", "test_trouble.py", "test_side_workflows.py")
+SOURCES = (
+    "test_happy_paths.py",
+    "test_deadlines.py",
+    "test_way_back.py",
+    "test_trouble.py",
+    "test_side_workflows.py",
+    "test_watch.py",
+)
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from kit.webhooks import new_webhook_secret
+from services.postal.deadlines import Journey
 from tests.conftest import Issuer, free_port, running
 from tests.workflows.conftest import BINARIES
 from tests.workflows.journey import CITIZEN, PERSONAL, personal_data_in
@@ -33,7 +34,8 @@ from tests.workflows.wire import Wire
 from tests.workflows.world import World
 from workflows import coordinator
 from workflows.api import create_app
-from workflows.contract import dossier_workflow_id, refund_workflow_id, remittance_workflow_id
+from workflows.contract import dossier_workflow_id, refund_workflow_id, remittance_workflow_id, watch_workflow_id
+from workflows.watch import WatchWorkflow
 from workflows.worker import create_workers
 
 
@@ -469,6 +471,35 @@ async def test_a_shipments_news_reaches_its_dossier(
     assert seen["papers"] == "post"
 
 
+async def test_a_booking_begins_the_watch_of_its_deadlines_and_news_wakes_it(
+    api: httpx.AsyncClient, wire: Wire, temporal: Client, code: str
+) -> None:
+    desk = wire.world.of(code)
+    now = datetime.now(UTC)
+    desk.journey = Journey("booked", now, now, now)
+    event = {
+        "event_id": f"evt-{code}-1",
+        "dossier_code": code,
+        "shipment_id": f"shp_{code}_1",
+        "direction": "return",
+        "status": "booked",
+        "occurred_at": NOW,
+    }
+    watch = temporal.get_workflow_handle_for(WatchWorkflow.run, watch_workflow_id(f"shp_{code}_1"))
+
+    for _ in range(2):
+        await said(api, "postal", "shipment.booked", event)
+    await until(lambda: watch.query(WatchWorkflow.view), lambda found: found is not None)
+    desk.journey = Journey("delivered", now, now, now)
+    await said(api, "postal", "shipment.delivered", {**event, "event_id": f"evt-{code}-2", "status": "delivered"})
+    result = await asyncio.wait_for(watch.result(), 20)
+    wish = await said(api, "postal", "wish.accepted", {**event, "event_id": f"evt-{code}-3"})
+
+    assert (result.end, result.breaches) == ("ended", ())
+    assert 2 <= len(desk.looks) <= 3
+    assert wish.json() == {"result": "ignored"}
+
+
 async def test_a_deposit_is_remitted_once(api: httpx.AsyncClient, wire: Wire, temporal: Client, code: str) -> None:
     deposit = {
         "event_id": f"evt-{code}",
@@ -485,7 +516,7 @@ async def test_a_deposit_is_remitted_once(api: httpx.AsyncClient, wire: Wire, te
 
     assert [answer.json() for answer in answers] == [{"result": "started"}] * 2
     assert wire.world.remittances[f"evt-{code}"].amount_dong == 160_000
-    assert wire.paths("POST") == ["POST payment/v1/remittances"]
+    assert wire.paths("POST") == ["POST payment/v1/remittances", f"POST postal/v1/deposits/dep-{code}/remitted"]
 
 
 async def test_news_of_statements_wakes_only_a_day_that_waits(api: httpx.AsyncClient) -> None:

@@ -76,8 +76,16 @@ def test_every_way_back_and_every_workflow_is_recorded() -> None:
             if "activityTaskScheduledEventAttributes" in event
         }
 
-    assert kinds == {"Dossier", "Refund", "Claim", "Remittance", "ReconcileDay"}
-    assert {"cancel_payment", "cancel_shipment", "request_refund", "submit_claim", "record_cash"} <= scheduled
+    assert kinds == {"Dossier", "Refund", "Claim", "Remittance", "ReconcileDay", "Watch"}
+    assert {
+        "cancel_payment",
+        "cancel_shipment",
+        "request_refund",
+        "submit_claim",
+        "record_cash",
+        "check_deadlines",
+        "note_remitted",
+    } <= scheduled
     assert ends == {"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED", "EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED"}
 
 

@@ -184,6 +184,27 @@ async def test_a_remittance_survives_three_failures_and_is_recorded_once(
     assert world.remittances[deposit.event_id].amount_dong == 260_000
 
 
+async def test_the_post_is_told_that_the_books_have_its_deposit(
+    journeys: Journeys, temporal: Client, world: World, code: str
+) -> None:
+    deposit = RemittanceInput(
+        event_id=f"evt-{code}",
+        reference=code,
+        amount_dong=260_000,
+        collector="buu-ta-1",
+        deposited_at=datetime(2026, 1, 5, tzinfo=UTC),
+        deposit_id=f"dep-{code}",
+    )
+    handle = await temporal.start_workflow(
+        RemittanceWorkflow.run, deposit, id=remittance_workflow_id(f"dep-{code}"), task_queue=WORKFLOW_QUEUE
+    )
+    journeys.watch(handle)
+
+    assert await ended(handle) == code
+
+    assert world.of(code).calls == ["record_remittance remittance/dep-CODE:record", "note_remitted dep-CODE"]
+
+
 async def begin_day(temporal: Client, day: date) -> WorkflowHandle[ReconciliationWorkflow, Reconciliation]:
     return await temporal.start_workflow(
         ReconciliationWorkflow.run,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -74,6 +75,10 @@ class Wire:
         if noun == "remittances":
             self.world.remit(RecordRemittance.model_validate(body))
             return Nothing()
+        if noun == "deposits":
+            return Nothing()
+        if noun == "shipments" and parts[2:] == ["deadlines"]:
+            return self.world.by_id(parts[1]).deadlines(parts[1], at=datetime.now(UTC))
         if noun == "shipments" and method == "POST":
             order = CreateShipment.model_validate(body)
             desk = self.world.of(order.dossier_code)

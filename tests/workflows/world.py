@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeVar, cast
 
+from kit.calendar import vietnam_calendar
 from services.fees.contract import Quote, QuoteLine, QuoteRequest, Share, Text
 from services.payment.contract import (
     Attempt,
@@ -26,6 +27,7 @@ from services.payment.contract import (
     RefundStatus,
     RequestRefund,
 )
+from services.postal import deadlines
 from services.postal.contract import (
     Claim,
     ClaimStatus,
@@ -36,6 +38,7 @@ from services.postal.contract import (
     Shipment,
     ShipmentStatus,
 )
+from services.postal.desk_contract import Clock, DeadlineCheck
 
 Answer = TypeVar("Answer")
 Quoted = Literal["full", "nothing_due", "supported"]
@@ -76,6 +79,11 @@ class Desk:
     shipments: dict[str, Shipment] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
     reconciled: list[str] = field(default_factory=list)
+    journey: deadlines.Journey = field(
+        default_factory=lambda: deadlines.Journey("delivered", LONG_AGO, LONG_AGO, LONG_AGO)
+    )
+    """The leg whose deadlines are watched."""
+    looks: list[datetime] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     answers: dict[str, Any] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
@@ -423,6 +431,20 @@ class Desk:
         ((key, claim),) = self.claims.items()
         self.claims[key] = claim.model_copy(update={"status": status})
         return self.claims[key]
+
+    def deadlines(self, shipment_id: str, *, at: datetime) -> DeadlineCheck:
+        """What the post finds when it looks at this moment: its real clocks over the journey told beforehand."""
+        journey = self.journey
+        running = deadlines.clocks(journey, vietnam_calendar(), deadlines.Allowances(), now=at)
+        self.looks.append(at)
+        return DeadlineCheck(
+            shipment_id=shipment_id,
+            dossier_code=self.code,
+            clocks=tuple(Clock(kind=c.kind, since=c.since, due_at=c.due_at, standing=c.standing) for c in running),
+            open_cases=tuple(clock.kind for clock in running if clock.due_at <= at),
+            next_check_at=min((clock.due_at for clock in running if clock.due_at > at), default=None),
+            ended=deadlines.has_ended(journey),
+        )
 
     def claim_of(self, claim_id: str) -> Claim:
         return next(claim for claim in self.claims.values() if claim.id == claim_id)

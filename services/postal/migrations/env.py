@@ -1,6 +1,6 @@
 """Alembic's entry point for the postal database."""
 
 from kit.migrations import run_migrations
-from services.postal.models import Model
+from services.postal.desk_models import Case
 
-run_migrations(Model.metadata, environment_variable="POSTAL_DATABASE_URL")
+run_migrations(Case.metadata, environment_variable="POSTAL_DATABASE_URL")

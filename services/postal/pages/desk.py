@@ -9,10 +9,11 @@ from kit.auth import Principal
 from kit.db import SessionDep, UnitOfWorkRoute, now
 from kit.errors import Problem
 from kit.pagination import DEFAULT_LIMIT
-from kit.web import FormDep, flash, see_other, signed_in
-from services.postal import claims, contract, custody, labels, operations, queries, rules, s10, wording
+from kit.web import LOCAL_ZONE, FormDep, flash, see_other, signed_in
+from services.postal import claims, contract, custody, desk_queries, labels, operations, queries, rules, s10, wording
 from services.postal.models import Event, Shipment
-from services.postal.pages.shared import PAGE_FORM, Identifier, TermsDep, field_of, new_ticket, record, show
+from services.postal.pages.proofs import proof_lines
+from services.postal.pages.shared import PAGE_FORM, Identifier, PlanDep, TermsDep, field_of, new_ticket, record, show
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -38,10 +39,13 @@ async def home(person: Annotated[Principal, Depends(signed_in())]) -> Response:
 async def board(request: Request, session: SessionDep, terms: TermsDep) -> Response:
     """Problems first, then how many items are in each state."""
     shown = await queries.board(session, at=now(), silence_hours=terms.silence_hours)
+    counts = await desk_queries.case_counts(session)
     return show(
         request,
         "board.html.j2",
         board=shown,
+        cases=sum(counts.values()),
+        disputes=counts.get("dispute", 0),
         silence_hours=terms.silence_hours,
         anomaly_words=wording.anomaly_words,
         event_words=wording.EVENT,
@@ -95,6 +99,7 @@ async def shipment(request: Request, shipment_id: Identifier, session: SessionDe
         log=[(entry, _told(entry.event), wording.anomaly_words(entry.anomaly)) for entry in newest_first],
         needs_attention=wording.needs_attention,
         evidence=_evidence_lines(row, log),
+        proofs=await proof_lines(session, row.id, folder="/v1/evidence"),
         check=queries.check_chain(row, log),
         claims=list(claims_made.items),
         claim_words=wording.CLAIM_STATUS,
@@ -179,15 +184,18 @@ async def move(
 
 @router.post("/shipments/{shipment_id}/claim", openapi_extra=PAGE_FORM)
 async def open_claim(
-    request: Request, shipment_id: Identifier, session: SessionDep, person: Dispatcher, form: FormDep
+    request: Request, shipment_id: Identifier, session: SessionDep, person: Dispatcher, form: FormDep, plan: PlanDep
 ) -> Response:
-    """Enter a claim for a shipment that was declared lost or damaged."""
+    """Enter a claim for a shipment that was declared lost or damaged, or is presumed lost, or late."""
     row = await queries.shipment(session, shipment_id)
-    reason = "damaged" if row.status == "damaged" else "lost"
-    body = contract.CreateClaim.model_validate(
-        {"claim_key": f"desk/{field_of(form, 'event_id')[:64]}", "shipment_id": row.id, "reason": reason}
-    )
-    claim, _ = await claims.submit_claim(session, body, created_by=person.actor)
+    asked = field_of(form, "reason")
+    reason = asked if asked in wording.CLAIM_REASON else ("damaged" if row.status == "damaged" else "lost")
+    body = await claims.claim_body(session, row.id, reason)
+    try:
+        claim, _ = await claims.submit_claim(session, body, created_by=person.actor, plan=plan)
+    except Problem as problem:
+        flash(request, "error", problem.vi, problem.en)
+        return see_other(f"/shipments/{row.id}")
     flash(request, "success", "Đã lập khiếu nại.", "The claim has been entered.")
     return see_other(f"/claims/{claim.id}")
 
@@ -211,6 +219,7 @@ async def claim_list(
         rows=list(page.items),
         next_cursor=page.next_cursor,
         chosen=chosen,
+        today=now().astimezone(LOCAL_ZONE).date(),
         claim_words=wording.CLAIM_STATUS,
         reason_words=wording.CLAIM_REASON,
     )

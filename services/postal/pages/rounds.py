@@ -9,7 +9,7 @@ from kit.auth import Principal
 from kit.db import SessionDep, UnitOfWorkRoute
 from kit.pagination import MAX_LIMIT
 from kit.web import FormDep, flash, see_other, signed_in
-from services.postal import contract, labels, queries, rules, wording
+from services.postal import contract, labels, offline, queries, rules, wording
 from services.postal.models import Shipment
 from services.postal.pages.shared import PAGE_FORM, Identifier, TermsDep, dong_of, field_of, new_ticket, record, show
 
@@ -33,18 +33,6 @@ MOVE_WORDS: dict[str, wording.Words] = {
     "arrived_delivery_office": ("Mang trả về bưu cục phát", "Bring back to the office"),
     "released": ("Hết tạm giữ", "No longer kept back"),
 }
-
-MOVES: dict[str, tuple[str, ...]] = {
-    "booked": ("pickup_started",),
-    "pickup_failed": ("pickup_started",),
-    "collected": ("arrived_origin_office",),
-    "at_delivery_office": ("out_for_delivery", "ready_for_collection"),
-    "attempt_failed": ("out_for_delivery", "ready_for_collection", "arrived_delivery_office"),
-    "out_for_delivery": ("arrived_delivery_office",),
-    "held": ("released",),
-    "ready_for_collection": ("out_for_delivery",),
-}
-"""Steps of one press in each state."""
 
 
 @router.get("/rounds")
@@ -113,7 +101,9 @@ async def stop(request: Request, shipment_id: Identifier, session: SessionDep, p
     row = await queries.shipment(session, shipment_id)
     pieces = (await queries.pieces_of(session, [row.id]))[row.id]
     on_round = row.status in queries.TASK_OF
-    place = queries.stop_record(row, await queries.contact(session, row.contact_id), len(pieces)) if on_round else None
+    asked = (await queries.accepted_wishes(session, [row.id]))[row.id]
+    person_at = await queries.contact(session, row.contact_id)
+    place = queries.stop_record(row, person_at, len(pieces), asked) if on_round else None
     stage: rules.Stage = "pickup" if row.status in rules.BEFORE_COLLECTION else "delivery"
     pairs = [
         (
@@ -132,7 +122,7 @@ async def stop(request: Request, shipment_id: Identifier, session: SessionDep, p
         place=place,
         stage=stage,
         pairs=pairs,
-        moves=[(kind, MOVE_WORDS[kind]) for kind in MOVES.get(row.status, ())],
+        moves=[(kind, MOVE_WORDS[kind]) for kind in offline.MOVES.get(row.status, ())],
         receivers=[(name, wording.RECEIVER[name]) for name in receivers],
         proofs=list(wording.PROOF.items()),
         ticket=new_ticket,
@@ -169,7 +159,7 @@ async def deliver(
 ) -> Response:
     """Handed over: to whom, how it is proved, and the cash taken."""
     row = await queries.shipment(session, shipment_id)
-    evidence = {"receiver": field_of(form, "receiver") or None, "proof": field_of(form, "proof") or None}
+    evidence = {name: field_of(form, name).strip() or None for name in ("receiver", "proof", "code")}
     content = {"evidence": evidence, "cash_collected_dong": dong_of(field_of(form, "cash"))}
     kind = "evidence_added" if row.status == "delivered_pending_evidence" else "handed_over"
     if kind == "evidence_added":

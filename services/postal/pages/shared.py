@@ -1,10 +1,13 @@
 """What all pages of the post have in common: who is asking, how a state is coloured, how a form becomes a fact."""
 
+import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any, cast
 
+import qrcode
 from fastapi import Depends, Path, Request
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
@@ -13,8 +16,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from kit.auth import Principal
 from kit.db import now
 from kit.ids import uuid7
-from kit.web import Pages, flash
-from services.postal import recording, rules, wording
+from kit.web import LOCAL_ZONE, Pages, flash
+from services.postal import cases, recording, rules, wording
 from services.postal.contract import EventResult, PostEvent
 from services.postal.models import Shipment
 from services.postal.storable import check_storable
@@ -51,6 +54,20 @@ def terms_of(request: Request) -> rules.Terms:
 TermsDep = Annotated[rules.Terms, Depends(terms_of)]
 
 
+def plan_of(request: Request) -> cases.Plan:
+    """By which calendar and allowances this installation counts."""
+    return cast("cases.Plan", request.app.state.plan)
+
+
+def desk_terms_of(request: Request) -> cases.DeskTerms:
+    """What the operator decided about links and cash."""
+    return cast("cases.DeskTerms", request.app.state.desk_terms)
+
+
+PlanDep = Annotated[cases.Plan, Depends(plan_of)]
+DeskTermsDep = Annotated[cases.DeskTerms, Depends(desk_terms_of)]
+
+
 def show(request: Request, template: str, /, status_code: int = 200, **context: object) -> HTMLResponse:
     """A page of the post, with the words for states and custodians at hand."""
     pages = cast("Pages", request.app.state.pages)
@@ -62,8 +79,24 @@ def show(request: Request, template: str, /, status_code: int = 200, **context: 
         custodian_words=wording.CUSTODIAN,
         direction_words=wording.DIRECTION,
         tone_of=lambda state: TONE.get(state, "info"),
+        last_day=lambda moment: (moment.astimezone(LOCAL_ZONE) - timedelta(seconds=1)).date(),
         **context,
     )
+
+
+def qr_picture(text: str) -> str:
+    """A QR code as an image address, with the quiet zone that scanners need."""
+    code: qrcode.QRCode[Any] = qrcode.QRCode(error_correction=qrcode.ERROR_CORRECT_M, border=4)
+    code.add_data(text)
+    code.make(fit=True)
+    matrix = code.get_matrix()
+    path = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(matrix) for x, dark in enumerate(row) if dark)
+    size = len(matrix)
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" shape-rendering="crispEdges">'
+        f'<path fill="#fff" d="M0 0h{size}v{size}H0z"/><path d="{path}"/></svg>'
+    )
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +162,7 @@ async def record(
     check_storable(event)
     source: rules.Source = "dispatcher" if person.may("postal:dispatch") else "courier"
     sender = recording.Sender(person.actor, source)
-    [result] = await recording.record_events(
-        session, [event], sender=sender, at=at, hold_days=terms_of(request).hold_days
-    )
+    [result] = await recording.record_events(session, [event], sender=sender, at=at, terms=terms_of(request))
     _say(request, result)
     return result
 
