@@ -20,6 +20,7 @@ import os
 import random
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -61,8 +62,6 @@ commit;
 
 def free_port() -> int:
     """A loopback port that nobody listens on."""
-    import socket  # noqa: PLC0415
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
