@@ -1,7 +1,7 @@
 """Bulk quoting of 100,000 lines in one stream: lines a second, and the memory it adds.
 
-`python -m benchmarks.fees_lines`. The caller reads as it sends. The same body is streamed as the service streams it; memory is what the process holds
-after the first tenth and at the end.
+`python -m benchmarks.fees_lines`. The caller reads as it sends; the body is streamed as the service streams it. Memory
+is what the process holds after the first tenth and at the end.
 """
 
 import asyncio
