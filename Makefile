@@ -58,7 +58,7 @@ openapi: setup ## Write docs/api/*.json again
 	@$(PY) -m sandbox.openapi
 
 BENCH := .venv-bench
-BENCHMARKS ?= fees_quotes fees_scale fees_bulk fees_simulation fees_http
+BENCHMARKS ?= fees_quotes fees_scale fees_bulk fees_lines fees_simulation fees_http
 $(BENCH)/.installed: requirements-bench.lock
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python "$(PYTHON)" $(BENCH) && \
