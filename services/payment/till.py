@@ -8,7 +8,7 @@ from datetime import date, datetime
 from kit.db import Sessions
 from kit.web import LOCAL_ZONE
 from services.payment.bank import BankClient
-from services.payment.gateway import GatewayClient
+from services.payment.gateway import Gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Till:
     """Handed to the operations that reach outside."""
 
     sessions: Sessions
-    gateway: GatewayClient
+    gateway: Gateway
     bank: BankClient
     terms: Terms
 

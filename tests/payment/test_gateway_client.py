@@ -7,8 +7,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from services.payment.gateway import GatewayClient, GatewayRefused, GatewayUnreachable, check, nested
-from tests.payment.conftest import World
+from services.payment.gateway import GatewayClient, GatewayRefused, GatewayUnreachable, nested
 
 INTENT = {"id": "pi_1", "status": "succeeded", "amount": 5, "amount_received": 5, "currency": "vnd"}
 
@@ -137,15 +136,3 @@ async def test_lists_are_read_to_their_end() -> None:
     payouts = await client_for(answer).payouts()
 
     assert [payout.id for payout in payouts] == ["po_1", "po_2", "po_3"]
-
-
-async def test_the_check_makes_every_call_and_says_how_each_went(world: World) -> None:
-    await world.paid_by_card(100_000)
-    await world.gateway.post("/_sandbox/payouts/run", json={"hold": True})
-
-    good = await check(world.till.gateway)
-    bad = await check(client_for(lambda _: httpx.Response(404, json={"error": {"code": "resource_missing"}})))
-
-    assert [name for name, result in good if not result.startswith("ok")] == []
-    assert len(good) == 12
-    assert all("resource_missing" in result for _, result in bad)
