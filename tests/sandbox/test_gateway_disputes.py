@@ -186,10 +186,11 @@ async def test_the_balance_is_paid_out_every_day_at_its_time(outside: Outside) -
     await outside.books()
 
 
-async def test_a_restart_keeps_one_daily_payout(tmp_path: Path, moment: Moment) -> None:
+async def test_a_restart_keeps_one_daily_payout_even_when_its_time_has_passed(tmp_path: Path, moment: Moment) -> None:
     settings = Settings(key=KEY, webhook_secret="whsec_x", payout_daily_at="17:30")
     for _ in range(3):
         app = create_app(settings, tmp_path / "gateway.sqlite", clock=moment)
+        moment.now += 8 * 3_600
     rows = app.state.timers.account.state.rows("SELECT due_at FROM timers WHERE action = 'payout.daily'")
 
     (row,) = rows
