@@ -1,6 +1,6 @@
 """Refusals of the payment service, each with its own type."""
 
-from kit.errors import Forbidden, NotFound, StaleVersion, Unavailable, WrongMoment
+from kit.errors import Forbidden, NotFound, Problem, StaleVersion, Unavailable, WrongMoment
 
 
 class PaymentUnknown(NotFound):
@@ -67,3 +67,8 @@ class GatewayAway(Unavailable):
     kind = "gateway-unavailable"
     title_vi = "Cổng thanh toán chưa trả lời"
     title_en = "The gateway does not answer"
+
+
+class NotJson(Problem):
+    kind = "not-json"
+    status = 415

@@ -225,6 +225,7 @@ GATEWAY_STATUSES: Mapping[str, AttemptStatus] = {
     "processing": "pending",
     "requires_capture": "pending",
     "canceled": "cancelled",
+    "failed": "failed",
     "succeeded": "succeeded",
 }
 """What the gateway's words mean here; any other word means `unknown`, never something hopeful."""

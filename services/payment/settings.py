@@ -1,6 +1,6 @@
 """What the payment service is told by its environment: `PAYMENT_…`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, HttpUrl, SecretStr
 
@@ -31,6 +31,17 @@ class PaymentSettings(ServiceSettings):
     """One call, without an answer for this long, has an unknown effect."""
     gateway_total_seconds: Annotated[float, Field(gt=0, le=45)] = 20.0
     """All retries of one call together."""
+
+    card_gateway: Literal["wire", "redirect"] = "wire"
+    """Where new card attempts go: the gateway above, or the redirect gateway below. Old ones stay where they are."""
+    redirect_pay_url: HttpUrl | None = None
+    """Page of a redirect gateway (VNPAY's wire 2.1.0) to which payers are led. Unset: there is none."""
+    redirect_api_url: HttpUrl | None = None
+    """Address of its transaction API (queries and refunds)."""
+    redirect_terminal: Annotated[str, Field(max_length=20)] = ""
+    """Our terminal code there."""
+    redirect_secret: SecretStr = SecretStr("")
+    """Signs links, notices and answers of the redirect gateway. Refused at start-up when empty and the page is set."""
 
     bank_url: HttpUrl
     """Base address of the collecting bank's API (transfer orders)."""

@@ -3,18 +3,21 @@
 import asyncio
 import json
 import time
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, FastAPI, Header, Request
 
 from kit.db import SessionDep, UnitOfWorkRoute
-from kit.errors import Unauthenticated
+from kit.errors import TooLarge, Unauthenticated
 from kit.webhooks import verified_body
 from services.payment.gateway import verified_event
 from services.payment.operations import inbox
+from services.payment.problems import NotJson
 
 router = APIRouter(route_class=UnitOfWorkRoute, tags=["webhooks in"])
 
+LONGEST_BODY = 1024 * 1024
+"""Bytes of the largest webhook; events of the gateway have some kilobytes."""
 _RAW = {"x-idempotency": "none", "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
 
 
@@ -25,22 +28,22 @@ async def gateway_event(
     stripe_signature: Annotated[str, Header(max_length=2_000)] = "",
 ) -> dict[str, bool]:
     """Signed with `Stripe-Signature` within five minutes. The object is fetched again before anything moves."""
-    body = await request.body()
+    body = await _raw_body(request)
     secret = cast("str", request.app.state.gateway_webhook_secret)
     event = verified_event(secret, header=stripe_signature, body=body, now=time.time())
-    _refuse_nul(body)
+    _refuse_unstorable(body, event.body)
     new = await inbox.store(session, source="gateway", event_id=event.id, kind=event.kind, body=event.body)
-    _wake(request)
+    wake_inbox(request.app)
     return {"received": True, "new": new}
 
 
 @router.post("/webhooks/bank", openapi_extra=_RAW, summary="A credit notice of the bank")
 async def bank_notice(request: Request, session: SessionDep) -> dict[str, bool]:
     """Signed as Standard Webhooks ask. The statement is the truth; a notice only makes it known sooner."""
-    body = await request.body()
+    body = await _raw_body(request)
     secret = cast("str", request.app.state.bank_notice_secret)
     document = verified_body(secret, headers=dict(request.headers), body=body)
-    _refuse_nul(body)
+    _refuse_unstorable(body, document)
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
         raise Unauthenticated("Thông báo không đúng dạng.", "The notice does not have the expected form.")
     # The bank reference, not the message id: the same credit told twice under two message ids is one credit.
@@ -48,15 +51,40 @@ async def bank_notice(request: Request, session: SessionDep) -> dict[str, bool]:
     new = await inbox.store(
         session, source="bank", event_id=reference, kind=str(document.get("type", ""))[:100], body=document
     )
-    _wake(request)
+    wake_inbox(request.app)
     return {"received": True, "new": new}
 
 
-def _refuse_nul(body: bytes) -> None:
-    """A NUL cannot be stored; a sender whose signature is right and who writes one is not one of ours."""
-    if "\\u0000" in json.dumps(json.loads(body)):
+def wake_inbox(app: FastAPI) -> None:
+    """Have what was just stored worked on as soon as it is committed."""
+    cast("asyncio.Event", app.state.inbox_wake).set()
+
+
+async def _raw_body(request: Request) -> bytes:
+    """The bytes as sent. Raises NotJson (415) for another content type, TooLarge (413) for too much."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise NotJson(
+            "Thông báo phải có Content-Type là application/json.", "A webhook has the content type application/json."
+        )
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise TooLarge(
+                f"Thông báo lớn hơn {LONGEST_BODY} byte nên không được nhận.",
+                f"The webhook is larger than {LONGEST_BODY} bytes and is not taken.",
+            )
+    return bytes(body)
+
+
+def _refuse_unstorable(body: bytes, document: Any) -> None:  # noqa: ANN401 — any JSON
+    """NUL and half a surrogate pair cannot be stored; who signs rightly and writes them is not one of ours."""
+    if b"\\u" not in body:
+        return
+    try:
+        text = json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        text = b"\\u0000"
+    if b"\\u0000" in text:
         raise Unauthenticated("Thông báo chứa ký tự không hợp lệ.", "The notice contains a character that is not text.")
-
-
-def _wake(request: Request) -> None:
-    cast("asyncio.Event", request.app.state.inbox_wake).set()

@@ -4,6 +4,7 @@
 """
 
 from services.payment.gateway.check import check
+from services.payment.gateway.choice import ChosenGateway
 from services.payment.gateway.client import API_VERSION, GatewayClient
 from services.payment.gateway.documents import event_of
 from services.payment.gateway.protocol import (
@@ -26,6 +27,7 @@ from services.payment.gateway.protocol import (
     RateLimited,
     RequestRefused,
 )
+from services.payment.gateway.redirect import RedirectGateway
 from services.payment.gateway.signature import verified_event
 from services.payment.gateway.wire import nested
 
@@ -34,6 +36,7 @@ __all__ = [
     "BalanceTransaction",
     "CardRefused",
     "Charge",
+    "ChosenGateway",
     "Dispute",
     "Gateway",
     "GatewayClient",
@@ -49,6 +52,7 @@ __all__ = [
     "KeyConflict",
     "NotAuthorised",
     "RateLimited",
+    "RedirectGateway",
     "RequestRefused",
     "check",
     "event_of",

@@ -14,7 +14,8 @@ class Intent:
     """A payment at the gateway as far as we need it, in đồng.
 
     `status` is in the words of the Stripe wire, whichever gateway it is: `requires_payment_method`,
-    `requires_confirmation`, `requires_action`, `processing`, `requires_capture`, `canceled`, `succeeded`.
+    `requires_confirmation`, `requires_action`, `processing`, `requires_capture`, `canceled`, `succeeded`; and `failed`
+    for an order that was refused and cannot be tried again.
     """
 
     id: str

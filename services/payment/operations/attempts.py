@@ -230,6 +230,7 @@ async def _create_intent(till: Till, attempt: Attempt, payment: Payment) -> Inte
             },
             key=f"{attempt.id}:payment_intents.create",
             payment_method=attempt.payment_method,
+            expires_at=attempt.expires_at,
         )
     except GatewayUnreachable as error:
         raise _Unsure(str(error)) from error
