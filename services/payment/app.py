@@ -95,6 +95,7 @@ def _till(app: FastAPI, settings: PaymentSettings, http: httpx.AsyncClient) -> T
             vietqr_attempt_seconds=settings.vietqr_attempt_seconds,
             cash_attempt_seconds=settings.cash_attempt_seconds,
             bank_overdue_days=settings.bank_overdue_days,
+            refund_after_settlement=settings.refund_after_settlement,
         ),
     )
 

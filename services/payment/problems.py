@@ -11,6 +11,24 @@ class RefundUnknown(NotFound):
     kind = "refund-not-found"
 
 
+class DisputeUnknown(NotFound):
+    kind = "dispute-not-found"
+
+
+class VoucherUnknown(NotFound):
+    kind = "voucher-not-found"
+
+
+class ReceiptUnknown(NotFound):
+    kind = "receipt-not-found"
+
+
+class MoneyDisputed(WrongMoment):
+    kind = "money-disputed"
+    title_vi = "Tiền đang bị tra soát"
+    title_en = "The money is disputed"
+
+
 class BillDiffers(WrongMoment):
     kind = "bill-reference-used"
     title_vi = "Số hiệu khoản thu đã dùng cho nội dung khác"

@@ -71,5 +71,8 @@ class PaymentSettings(ServiceSettings):
     """Life of a cash attempt when the caller names none; never beyond the bill's own."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Pause between two rounds of expiry, re-queries and refund execution."""
+    refund_after_settlement: Literal["treasury_voucher", "gateway"] = "treasury_voucher"
+    """How a card's money goes back once the gateway has settled it: by an order to the State Treasury, or still by the
+    gateway where the agency keeps its revenue on the collecting account."""
     bank_overdue_days: Annotated[int, Field(ge=1, le=30)] = 3
     """Days after which money expected on a statement and not seen there is a break."""

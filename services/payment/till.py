@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from kit.db import Sessions
 from kit.web import LOCAL_ZONE
@@ -27,6 +28,7 @@ class Terms:
     vietqr_attempt_seconds: int
     cash_attempt_seconds: int
     bank_overdue_days: int
+    refund_after_settlement: Literal["treasury_voucher", "gateway"] = "treasury_voucher"
 
     def code_for(self, *parts: str) -> str:
         """An unguessable code that proves we wrote `parts`: 32 hexadecimal digits of HMAC-SHA256."""

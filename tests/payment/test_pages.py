@@ -155,6 +155,9 @@ async def test_every_code_of_the_contract_has_words(world: World) -> None:
             "refund_route": get_args(contract.Refund.model_fields["route"].annotation),
             "account_kind": get_args(ledger.AccountKind),
             "fact": tuple(rules.EFFECTS),
+            "dispute_status": get_args(contract.DisputeStatus),
+            "voucher_status": get_args(contract.VoucherStatus),
+            "policy": get_args(contract.MoneyPolicy),
         }.items():
             assert set(codes) <= set(getattr(words, table)), table
         for account in ledger.KINDS:

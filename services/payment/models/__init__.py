@@ -18,13 +18,14 @@ from services.payment.models.bills import (
     Payment,
     PaymentLine,
     PaymentShare,
-    Receipt,
-    ReceiptSeries,
 )
 from services.payment.models.books import Account, DayClose, DayRun, EntryRow, JournalRow
+from services.payment.models.disputes import Dispute
 from services.payment.models.news import Inbound, OutboxEvent, WebhookDelivery, WebhookEndpoint, outbox
+from services.payment.models.receipts import Receipt, ReceiptForm, ReceiptSeries
 from services.payment.models.refunds import Refund, RefundLeg, RefundPart
 from services.payment.models.registry import Model
+from services.payment.models.vouchers import Voucher, VoucherEvent, VoucherYear
 
 __all__ = [
     "Account",
@@ -33,6 +34,7 @@ __all__ = [
     "Break",
     "DayClose",
     "DayRun",
+    "Dispute",
     "EntryRow",
     "Fact",
     "Inbound",
@@ -48,6 +50,7 @@ __all__ = [
     "Payout",
     "PayoutItem",
     "Receipt",
+    "ReceiptForm",
     "ReceiptSeries",
     "Refund",
     "RefundLeg",
@@ -55,6 +58,9 @@ __all__ = [
     "Remittance",
     "Statement",
     "StatementLine",
+    "Voucher",
+    "VoucherEvent",
+    "VoucherYear",
     "WebhookDelivery",
     "WebhookEndpoint",
     "outbox",

@@ -20,7 +20,8 @@ from services.payment.gateway import GatewayError, GatewayRefused
 from services.payment.models import Attempt, Inbound
 from services.payment.operations.attempts import fold_intent
 from services.payment.operations.credits import take_credit
-from services.payment.operations.refunds import fold_gateway_refund
+from services.payment.operations.disputes import fold_dispute
+from services.payment.operations.refund_routes import fold_gateway_refund
 from services.payment.till import Till
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,13 @@ async def _gateway_event(till: Till, row: Inbound) -> str:
             return f"refund not readable: {refusal.code}"
         async with transaction(till.sessions) as session:
             return await fold_gateway_refund(session, refund)
+    if noun == "dispute":
+        try:
+            dispute = await till.gateway.retrieve_dispute(identity)
+        except GatewayRefused as refusal:
+            return f"dispute not readable: {refusal.code}"
+        async with transaction(till.sessions) as session:
+            return await fold_dispute(session, dispute)
     return f"nothing to do for {row.kind}"
 
 

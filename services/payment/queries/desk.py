@@ -145,6 +145,8 @@ async def standing_of_bill(session: AsyncSession, payment_id: str) -> BillStandi
         held_dong=payment.held_dong,
         excess_dong=payment.excess_dong,
         excess_held_dong=payment.excess_held_dong,
+        disputed_dong=payment.disputed_dong,
+        lost_dong=payment.lost_dong,
         ended="expired" if payment.ended == "expired" else "cancelled" if payment.ended else None,
     )
     return BillStanding(
