@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from sandbox.gateway.errors import invalid_parameter, no_such
 from sandbox.wire import DELIVERIES_SCHEMA, Clock, State, Value
 
@@ -156,7 +158,7 @@ class Account:
             document["id"],
             document["created"],
             *columns.values(),
-            json.dumps(document, ensure_ascii=False),
+            encoded(document),
         ]
         table = kind_of(document["id"]).table
         marks = ", ".join("?" * len(names))
@@ -167,7 +169,7 @@ class Account:
         assignments = "".join(f", {name} = ?" for name in columns)
         self.state.execute(
             f"UPDATE {kind_of(document['id']).table} SET document = ?{assignments} WHERE id = ?",
-            [json.dumps(document, ensure_ascii=False), *columns.values(), document["id"]],
+            [encoded(document), *columns.values(), document["id"]],
         )
 
     def load(self, prefix: str, identifier: str, param: str) -> Document:
@@ -253,6 +255,11 @@ class Account:
         if row is None:
             raise no_such(kind.noun, identifier, param, status=400)
         return int(row["seq"])
+
+
+def encoded(document: Document) -> str:
+    """A wire object as compact JSON text."""
+    return to_json(document).decode()
 
 
 def open_state(path: Path) -> State:

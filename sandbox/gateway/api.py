@@ -7,14 +7,13 @@ import re
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.gateway import faults
-from sandbox.gateway.account import API_VERSION, Account, Call, Document, new_id
+from sandbox.gateway.account import API_VERSION, Account, Call, Document, encoded, new_id
 from sandbox.gateway.desk import Desk
 from sandbox.gateway.endpoints import ENDPOINTS, Endpoint
 from sandbox.gateway.errors import ApiError
@@ -46,7 +45,7 @@ class Api:
             authenticate(self.account, request)
             raw = await _raw_parameters(request)
             fault = faults.fault_for(self.account, request, raw)
-            call = Call(request_id, key, str(request.base_url))
+            call = Call(request_id, key, _base_url(request))
             await faults.before(fault, request)
             with _InFlight(self.account, key):
                 await faults.during(fault)
@@ -77,7 +76,7 @@ class Api:
             return result
 
         if endpoint.method == "GET":
-            return 200, json.dumps(act(), ensure_ascii=False), {}
+            return 200, encoded(act()), {}
         with self.account.state.transaction():
             if call.idempotency_key is None:
                 status, body = _outcome(act)
@@ -194,25 +193,43 @@ def forget_old_keys(account: Account) -> None:
         account.state.execute("DELETE FROM idempotency WHERE created <= ?", [account.now() - IDEMPOTENCY_SECONDS])
 
 
-def add_routes(app: FastAPI, api: Api) -> None:
-    for endpoint in ENDPOINTS:
-        app.add_route(f"/v1{endpoint.path}", _route(api, endpoint), methods=[endpoint.method])
+class Dispatcher:
+    """Takes what lies under /v1 straight to its endpoint; everything else goes on to `app`."""
 
-    async def refuse(request: Request) -> Response:
-        message = f"Unrecognized request URL ({request.method}: {request.url.path})."
-        refusal = ApiError(404, "invalid_request_error", message)
-        headers = {"Request-Id": new_id("req")[:18]}
-        return Response(json.dumps(refusal.body()), 404, headers, "application/json")
+    def __init__(self, app: ASGIApp, api: Api) -> None:
+        self._app = app
+        self._api = api
+        self._table = {_shape_of(endpoint): endpoint for endpoint in ENDPOINTS}
 
-    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    app.add_route("/v1/{rest:path}", refuse, methods=methods, include_in_schema=False)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        noun, *rest = scope["path"].removeprefix("/v1/").split("/")
+        endpoint = self._table.get((scope["method"], noun, len(rest), rest[1] if len(rest) > 1 else ""))
+        if endpoint is None or "" in (noun, *rest):
+            answer = _unrecognised(scope["method"], scope["path"])
+        else:
+            name = endpoint.path.split("/")[2][1:-1] if rest else ""
+            scope["path_params"] = {name: rest[0]} if rest else {}
+            answer = await self._api.serve(endpoint, Request(scope, receive))
+        await answer(scope, receive, send)
 
 
-def _route(api: Api, endpoint: Endpoint) -> Callable[[Request], Any]:
-    async def serve(request: Request) -> Response:
-        return await api.serve(endpoint, request)
+def _shape_of(endpoint: Endpoint) -> tuple[str, str, int, str]:
+    """Method, noun, how many segments follow it, and the last of them where it is a verb."""
+    noun, *rest = endpoint.path.removeprefix("/").split("/")
+    return endpoint.method, noun, len(rest), rest[1] if len(rest) > 1 else ""
 
-    return serve
+
+def _unrecognised(method: str, path: str) -> Response:
+    refusal = ApiError(404, "invalid_request_error", f"Unrecognized request URL ({method}: {path}).")
+    headers = {"Request-Id": new_id("req")[:18]}
+    return Response(encoded(refusal.body()), 404, headers, "application/json")
+
+
+def _base_url(request: Request) -> str:
+    return f"{request.scope['scheme']}://{request.headers.get('host', '')}/"
 
 
 def _known_version(version: str) -> str:
@@ -238,11 +255,11 @@ async def _raw_parameters(request: Request) -> Document:
 def _outcome(act: Callable[[], Document]) -> tuple[int, str]:
     """Status and body; a refusal that came after work began is an outcome like any other."""
     try:
-        return 200, json.dumps(act(), ensure_ascii=False)
+        return 200, encoded(act())
     except ApiError as refusal:
         if not refusal.kept:
             raise
-        return refusal.status, json.dumps(refusal.body(), ensure_ascii=False)
+        return refusal.status, encoded(refusal.body())
 
 
 def _fingerprint(request: Request, raw: Document) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from sandbox.gateway import control, pages
 from sandbox.gateway.account import Account, Settings, open_state
-from sandbox.gateway.api import Api, add_routes, forget_old_keys
+from sandbox.gateway.api import Api, Dispatcher, forget_old_keys
 from sandbox.gateway.errors import ApiError
 from sandbox.gateway.events import Announcer, forget_old, signed, subscribe_command_line
 from sandbox.gateway.faults import ConnectionDropper
@@ -56,7 +56,7 @@ def create_app(
     app.state.timers = timers
     app.include_router(control.router(timers))
     app.include_router(pages.router(account, announcer))
-    add_routes(app, Api(account, announcer))
+    app.add_middleware(Dispatcher, api=Api(account, announcer))
     app.add_middleware(ConnectionDropper)
 
     @app.exception_handler(ApiError)
