@@ -12,7 +12,7 @@ from kit.app import Process, background, create_service
 from kit.db import create_engine, create_sessions, now
 from kit.settings import text_of
 from kit.web import NavItem, Site
-from services.payment.api import books, payments, redirects, refunds, webhooks
+from services.payment.api import books, disputes, payments, receipts, redirects, refunds, webhooks
 from services.payment.bank import BankClient
 from services.payment.gateway import ChosenGateway, Gateway, GatewayClient, RedirectGateway
 from services.payment.models import outbox
@@ -57,6 +57,8 @@ def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncC
         routers=(
             payments.router,
             refunds.router,
+            disputes.router,
+            receipts.router,
             books.router,
             webhooks.router,
             redirects.router,

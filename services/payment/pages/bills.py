@@ -10,7 +10,7 @@ from kit.auth import Principal
 from kit.db import SessionDep, UnitOfWorkRoute
 from kit.ids import new_id
 from kit.web import FormDep, flash, see_other, signed_in
-from services.payment import receipts
+from services.payment import papers
 from services.payment.contract import Method, PaymentStatus, RequestRefund
 from services.payment.models import Receipt
 from services.payment.operations.posting import payment_unknown
@@ -115,18 +115,7 @@ def printed(receipt: Receipt | None, terms: Terms) -> Response:
         raise PaymentUnknown(
             "Khoản thu chưa nộp đủ nên chưa có biên lai.", "The bill is not fully paid, so it has no receipt yet."
         )
-    check = urlencode({"number": receipt.number, "code": receipt.check_code})
-    document = receipts.receipt_pdf(
-        receipt.content,
-        number=receipt.number,
-        check_code=receipt.check_code,
-        check_url=f"{terms.public_url}/receipts/check?{check}",
-        issued_at=receipt.issued_at,
-        cancelled_at=receipt.cancelled_at,
-    )
-    name = f'inline; filename="{receipt.number}.pdf"'
-    headers = {"Content-Disposition": name, "Cache-Control": "private, no-store"}
-    return Response(document, media_type="application/pdf", headers=headers)
+    return papers.file_of(papers.receipt_pdf(receipt, terms), f"{receipt.number}.pdf")
 
 
 @router.post("/payments/{payment_id}/refunds", openapi_extra=FORM_POST)
