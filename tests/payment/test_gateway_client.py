@@ -210,7 +210,8 @@ async def test_each_error_of_the_wire_has_its_own_meaning(
     assert raised.value.request_id == "req_9"
     assert isinstance(raised.value, GatewayUnreachable) is (kind not in (CardRefused, RequestRefused))
     if isinstance(raised.value, GatewayRefused):
-        assert (raised.value.kind, raised.value.param) == (error["type"], error.get("param", ""))
+        assert raised.value.kind == error["type"]
+        assert raised.value.param == error.get("param", "")
 
 
 @pytest.mark.parametrize(("wish", "status", "tries"), [("false", 500, 1), ("true", 400, 2)])
@@ -293,7 +294,7 @@ async def test_request_ids_of_tasks_do_not_mix() -> None:
         await asyncio.sleep(0)
         return client.last_request_id
 
-    assert await asyncio.gather(named("a"), named("b"), named("c")) == ["a", "b", "c"]
+    assert list(await asyncio.gather(named("a"), named("b"), named("c"))) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("charge", [{"latest_charge": "ch_1"}, {"latest_charge": {"id": "ch_1"}}])

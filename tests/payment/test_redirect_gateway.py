@@ -76,7 +76,7 @@ class Redirecting:
 
 
 def reference_of(attempt: dict[str, Any]) -> str:
-    return dict(parse_qsl(urlsplit(attempt["pay_url"]).query))["vnp_TxnRef"]
+    return dict(parse_qsl(urlsplit(str(attempt["pay_url"])).query))["vnp_TxnRef"]
 
 
 def forged(query: str, *, secret: str = SECRET, **changes: str) -> str:
