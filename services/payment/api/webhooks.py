@@ -1,11 +1,12 @@
 """What the gateway and the bank tell us: verified, stored once, answered, and worked on afterwards."""
 
 import asyncio
-import json
 import time
-from typing import Annotated, Any, cast
+from collections.abc import Iterator
+from typing import Annotated, cast
 
 from fastapi import APIRouter, FastAPI, Header, Request
+from pydantic import JsonValue
 
 from kit.db import SessionDep, UnitOfWorkRoute
 from kit.errors import TooLarge, Unauthenticated
@@ -31,7 +32,7 @@ async def gateway_event(
     body = await _raw_body(request)
     secret = cast("str", request.app.state.gateway_webhook_secret)
     event = verified_event(secret, header=stripe_signature, body=body, now=time.time())
-    _refuse_unstorable(body, event.body)
+    _refuse_unstorable(request, body, event.body)
     new = await inbox.store(session, source="gateway", event_id=event.id, kind=event.kind, body=event.body)
     wake_inbox(request.app)
     return {"received": True, "new": new}
@@ -43,7 +44,7 @@ async def bank_notice(request: Request, session: SessionDep) -> dict[str, bool]:
     body = await _raw_body(request)
     secret = cast("str", request.app.state.bank_notice_secret)
     document = verified_body(secret, headers=dict(request.headers), body=body)
-    _refuse_unstorable(body, document)
+    _refuse_unstorable(request, body, document)
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
         raise Unauthenticated("Thông báo không đúng dạng.", "The notice does not have the expected form.")
     # The bank reference, not the message id: the same credit told twice under two message ids is one credit.
@@ -61,12 +62,7 @@ def wake_inbox(app: FastAPI) -> None:
 
 
 async def _raw_body(request: Request) -> bytes:
-    """The bytes as sent. Raises NotJson (415) for another content type, TooLarge (413) for too much."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise NotJson(
-            "Thông báo phải có Content-Type là application/json.", "A webhook has the content type application/json."
-        )
+    """The bytes as sent. Raises TooLarge (413) for more than a webhook has."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -78,13 +74,31 @@ async def _raw_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _refuse_unstorable(body: bytes, document: Any) -> None:  # noqa: ANN401 — any JSON
-    """NUL and half a surrogate pair cannot be stored; who signs rightly and writes them is not one of ours."""
-    if b"\\u" not in body:
-        return
-    try:
-        text = json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        text = b"\\u0000"
-    if b"\\u0000" in text:
+def _refuse_unstorable(request: Request, body: bytes, document: JsonValue) -> None:
+    """Raises NotJson (415) for another content type, and Unauthenticated for characters that cannot be stored:
+    who signs rightly and writes a NUL or half a surrogate pair is not one of ours."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise NotJson(
+            "Thông báo phải có Content-Type là application/json.", "A webhook has the content type application/json."
+        )
+    if b"\\u" in body and any(_is_unstorable(text) for text in _texts(document)):
         raise Unauthenticated("Thông báo chứa ký tự không hợp lệ.", "The notice contains a character that is not text.")
+
+
+def _is_unstorable(text: str) -> bool:
+    return "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _texts(document: JsonValue) -> Iterator[str]:
+    """Every string of a document, names included."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
