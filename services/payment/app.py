@@ -45,8 +45,8 @@ def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncC
     Raises ValueError when a webhook secret is empty: it would believe everybody.
     """
     settings = settings or PaymentSettings()
-    for secret in (settings.gateway_webhook_secret, settings.bank_notice_secret):
-        if not secret.get_secret_value().removeprefix("whsec_"):
+    for needed in (settings.gateway_webhook_secret, settings.bank_notice_secret):
+        if not needed.get_secret_value().removeprefix("whsec_"):
             raise ValueError("the webhook secrets of gateway and bank must not be empty")
     if len(settings.receipt_secret.get_secret_value()) < 32:
         raise ValueError("receipt_secret needs at least 32 characters")
@@ -70,7 +70,8 @@ def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncC
     app.state.till = _till(app, settings, outside or app.state.http)
     app.state.gateway_webhook_secret = settings.gateway_webhook_secret.get_secret_value()
     app.state.bank_notice_secret = settings.bank_notice_secret.get_secret_value()
-    app.state.redirect_secret = settings.redirect_secret.get_secret_value() if settings.redirect_pay_url else ""
+    secret = settings.redirect_secret if settings.redirect_pay_url else None
+    app.state.redirect_secret = secret.get_secret_value() if secret else ""
     app.state.redirect_terminal = settings.redirect_terminal
     app.state.inbox_wake = asyncio.Event()
     return app
@@ -116,13 +117,14 @@ def _gateway(settings: PaymentSettings, http: httpx.AsyncClient) -> Gateway:
         if settings.card_gateway == "redirect":
             raise ValueError("card_gateway is redirect, but redirect_pay_url is not set")
         return wire
-    if settings.redirect_api_url is None or not settings.redirect_terminal:
-        raise ValueError("a redirect gateway needs redirect_api_url and redirect_terminal")
+    secret = settings.redirect_secret.get_secret_value() if settings.redirect_secret else ""
+    if settings.redirect_api_url is None or settings.redirect_terminal is None or not secret:
+        raise ValueError("a redirect gateway needs redirect_api_url, redirect_terminal and redirect_secret")
     redirect = RedirectGateway(
         pay_url=text_of(settings.redirect_pay_url),
         api_url=text_of(settings.redirect_api_url),
         terminal=settings.redirect_terminal,
-        secret=settings.redirect_secret.get_secret_value(),
+        secret=secret,
         return_url=f"{text_of(settings.public_url)}/webhooks/redirect/return",
         http=http,
         clock=now,

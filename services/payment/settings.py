@@ -38,10 +38,10 @@ class PaymentSettings(ServiceSettings):
     """Page of a redirect gateway (VNPAY's wire 2.1.0) to which payers are led. Unset: there is none."""
     redirect_api_url: HttpUrl | None = None
     """Address of its transaction API (queries and refunds)."""
-    redirect_terminal: Annotated[str, Field(max_length=20)] = ""
+    redirect_terminal: Annotated[str, Field(min_length=1, max_length=20)] | None = None
     """Our terminal code there."""
-    redirect_secret: SecretStr = SecretStr("")
-    """Signs links, notices and answers of the redirect gateway. Refused at start-up when empty and the page is set."""
+    redirect_secret: SecretStr | None = None
+    """Signs links, notices and answers of the redirect gateway."""
 
     bank_url: HttpUrl
     """Base address of the collecting bank's API (transfer orders)."""

@@ -395,7 +395,8 @@ async def test_a_deployment_that_changes_its_gateway_still_finishes_what_was_beg
     [
         {"redirect_pay_url": None},
         {"redirect_api_url": None},
-        {"redirect_terminal": ""},
+        {"redirect_terminal": None},
+        {"redirect_secret": None},
         {"redirect_secret": ""},
     ],
 )
