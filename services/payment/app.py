@@ -12,7 +12,7 @@ from kit.app import Process, background, create_service
 from kit.db import create_engine, create_sessions, now
 from kit.settings import text_of
 from kit.web import NavItem, Site
-from services.payment.api import books, disputes, payments, receipts, redirects, refunds, webhooks
+from services.payment.api import books, disputes, ledger, payments, receipts, redirects, refunds, webhooks
 from services.payment.bank import BankClient
 from services.payment.gateway import ChosenGateway, Gateway, GatewayClient, RedirectGateway
 from services.payment.models import outbox
@@ -30,8 +30,12 @@ SITE = Site(
         NavItem("/desk", "Bàn làm việc", "Desk", "payments:read"),
         NavItem("/payments", "Khoản thu", "Payments", "payments:read"),
         NavItem("/refunds", "Hoàn trả", "Refunds", "payments:read"),
+        NavItem("/vouchers", "Chứng từ Kho bạc", "Treasury vouchers", "payments:read"),
+        NavItem("/disputes", "Tra soát", "Disputes", "payments:read"),
+        NavItem("/receipts", "Biên lai", "Receipts", "payments:read"),
         NavItem("/reconciliations", "Đối soát", "Reconciliation", "payments:read"),
         NavItem("/ledger", "Sổ cái", "Ledger", "payments:read"),
+        NavItem("/accounts", "Sổ theo cơ quan", "Agencies", "payments:read"),
     ),
 )
 
@@ -58,6 +62,7 @@ def create_app(settings: PaymentSettings | None = None, *, outside: httpx.AsyncC
             payments.router,
             refunds.router,
             disputes.router,
+            ledger.router,
             receipts.router,
             books.router,
             webhooks.router,

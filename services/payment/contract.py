@@ -112,6 +112,8 @@ class CreatePayment(Strict):
     quote_id: Key
     lines: Annotated[tuple[BillLine, ...], Field(min_length=1, max_length=50)]
     expires_at: Moment
+    currency: Literal["VND"] = "VND"
+    """Whole đồng only; another currency is refused, never converted."""
 
 
 class CreateAttempt(Strict):
@@ -388,6 +390,45 @@ class PutReceiptForm(Strict):
     form_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}BL[PN][0-9]?-[0-9]{3}$")] = "01BLP0-001"
     series: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9\-]{2,12}$")]
     title: Annotated[str, StringConstraints(min_length=5, max_length=120, pattern=NO_NUL)] = "BIÊN LAI THU PHÍ, LỆ PHÍ"
+
+
+class AccountBalance(Record):
+    """Debits minus credits of one account, in đồng."""
+
+    account: str
+    kind: Literal["asset", "liability", "income", "expense", "equity"]
+    balance_dong: int
+
+
+class TrialBalance(Record):
+    """Every account at a moment. `sum_dong` is 0, or the books are wrong."""
+
+    at: datetime
+    accounts: tuple[AccountBalance, ...]
+    sum_dong: int
+
+
+class AgencyMovement(Record):
+    """One movement of an agency's account, in đồng; a credit is what it earned."""
+
+    business_date: date
+    occurred_at: datetime
+    kind: str
+    dossier_code: str
+    credit_dong: int
+    debit_dong: int
+    balance_dong: int
+
+
+class AgencyStatement(Record):
+    """What an agency's account held, how it moved and what it holds, in đồng."""
+
+    agency: str
+    opening_dong: int
+    credit_dong: int
+    debit_dong: int
+    closing_dong: int
+    movements: tuple[AgencyMovement, ...]
 
 
 class PutPayer(Strict):

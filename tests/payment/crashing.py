@@ -110,6 +110,8 @@ class Lives:
         if done:
             return False
         self.deaths += 1
+        # The end of the loop would run the clean-up of the dead life's generators.
+        asyncio.get_running_loop()._asyncgens.clear()  # type: ignore[attr-defined]
         await self.wire.calm()
         await _drop_connections(self.world.database)
         await self.begin()
@@ -125,14 +127,18 @@ async def _ended(steps: Steps, work: Awaitable[Any]) -> bool:
 
 
 _OURS = "datname = current_database() and application_name = 'lien-thong'"
-_BUSY = f"select count(*) from pg_stat_activity where {_OURS} and state = 'active'"
+_BUSY = (
+    f"select count(*) from pg_stat_activity where {_OURS} and state = 'active'"
+    # What holds a lock ends with the process; half a message sent is never completed by it.
+    " and wait_event_type is distinct from 'Lock' and wait_event_type is distinct from 'Client'"
+)
 _END = f"select count(pg_terminate_backend(pid)) from pg_stat_activity where {_OURS}"
 
 
 async def _drop_connections(database: asyncpg.Pool) -> None:
     """Let the server finish what it was sent, then drop the dead process's connections and wait until they are gone."""
     async with database.acquire() as admin, asyncio.timeout(20):
-        for query in (_BUSY, _END):
+        for query in (_BUSY, _BUSY, _BUSY, _END):  # several looks: a server just woken has not begun yet
             while await admin.fetchval(query):
                 pass
 

@@ -14,7 +14,7 @@ from services.payment.ledger import Occasion, SettledItem
 from services.payment.models import Attempt, EntryRow, Payout, PayoutItem
 from services.payment.operations.attempts import fold_intent
 from services.payment.operations.differences import open_break
-from services.payment.operations.disputes import fold_dispute
+from services.payment.operations.disputes import fold_dispute, pull_disputes
 from services.payment.operations.posting import open_day, post
 from services.payment.operations.refund_routes import fold_gateway_refund
 from services.payment.till import Till
@@ -28,8 +28,11 @@ _DEAD = frozenset({"failed", "canceled"})
 async def import_settlements(till: Till, on: date) -> int:
     """Book every payout that arrives on or before a date and is not booked yet; how many were new or have changed.
 
+    Disputes that nobody told us of are looked for first: a payout may settle them.
+
     Raises GatewayUnreachable; what was booked before stays booked.
     """
+    await pull_disputes(till)
     since = datetime.combine(on - timedelta(days=_LOOK_BACK_DAYS), time(), UTC)
     count = 0
     for payout in reversed(await till.gateway.payouts(arrival_from=int(since.timestamp()))):

@@ -33,6 +33,7 @@ from services.payment.pages.parts import (
 )
 from services.payment.problems import PaymentUnknown
 from services.payment.queries import desk, payments
+from services.payment.queries import papers as papers_queries
 from services.payment.till import Terms
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
@@ -73,6 +74,7 @@ async def list_bills(
         "bills.html.j2",
         wanted=wanted,
         rows=list(page.items),
+        query=query,
         totals=await desk.bill_totals(session, wanted),
         first_href=f"/payments?{query}" if cursor else None,
         next_href=f"/payments?{query}&cursor={page.next_cursor}" if page.next_cursor else None,
@@ -99,6 +101,8 @@ async def show_bill(
         journals=await desk.journals_of(session, payment_id),
         receipt=await payments.receipt_of(session, payment_id),
         refunds=await desk.refunds_of_bill(session, payment_id),
+        receipts=await papers_queries.receipts_of_payment(session, payment_id),
+        disputes=(await papers_queries.dispute_page(session, payment_id=payment_id)).items,
         request_key=new_id("ask"),
     )
 

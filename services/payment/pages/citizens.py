@@ -135,6 +135,7 @@ async def pay_page(
         remaining_dong=payment.due_dong - payment.paid_dong,
         receipt=await payments.receipt_of(session, payment.id),
         terms=terms,
+        held_why=await payments.why_held(session, payment.id),
         bank=_BANKS.get(terms.bank_bin, terms.bank_bin),
         address=lambda part: _address(payment, terms, part),
     )

@@ -204,6 +204,17 @@ async def receipt_of(session: AsyncSession, payment_id: str) -> m.Receipt | None
     return (await session.exec(newest.limit(1))).first()
 
 
+async def why_held(session: AsyncSession, payment_id: str) -> str:
+    """Why money of a bill is held in suspense: paid_late, paid_twice or overpaid, by the last arrival that was."""
+    query = (
+        select(m.Intake.policy)
+        .where(col(m.Intake.payment_id) == payment_id, col(m.Intake.policy).in_(["paid_late", "paid_twice"]))
+        .where(col(m.Intake.excess_dong) > col(m.Intake.excess_returned_dong))
+        .order_by(col(m.Intake.id).desc())
+    )
+    return (await session.exec(query.limit(1))).first() or "overpaid"
+
+
 def _day_bounds(first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
     begin = datetime.combine(first, time(), LOCAL_ZONE) if first else None
     end = datetime.combine(last + timedelta(days=1), time(), LOCAL_ZONE) if last else None

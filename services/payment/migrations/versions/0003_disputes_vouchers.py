@@ -33,11 +33,14 @@ REFUNDS_WITHIN_RECEIPTS = """
     end $$
 """
 
-# Only a refund that begins is held against disputes: what was under way before a dispute came has to be recorded.
+# Only a refund that begins or is approved is held against disputes: what was under way before has to be recorded.
 WITH_DISPUTES = """
-        select coalesce(sum(case when new.source = 'bill' then bill_dong else excess_dong end), 0) into disputed
-            from dispute where payment_id = new.payment_id and status <> 'won'
-            and (tg_op = 'INSERT' or new.status = 'requested');
+        if tg_op = 'INSERT' or (old.status = 'requested' and new.status = 'approved') then
+            select coalesce(sum(case when new.source = 'bill' then bill_dong else excess_dong end), 0) into disputed
+                from dispute where payment_id = new.payment_id and status <> 'won';
+        else
+            disputed := 0;
+        end if;
 """
 WITHOUT_DISPUTES = "disputed := 0;"
 
