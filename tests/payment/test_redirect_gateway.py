@@ -271,6 +271,18 @@ async def test_a_genuine_notice_cannot_say_what_the_gateway_does_not_confirm(red
     assert (await redirecting.world.read(payment))["status"] == "pending"
 
 
+async def test_a_link_that_was_never_written_down_is_made_again(redirecting: Redirecting) -> None:
+    """The process died between noting the order and noting its link."""
+    payment, attempt = await redirecting.begun(80_000)
+    await redirecting.world.database.execute("update attempt set pay_url = null")
+
+    await redirecting.world.make_due()
+    await redirecting.world.sweep()
+
+    (found,) = (await redirecting.world.read(payment))["attempts"]
+    assert (found["status"], found["pay_url"]) == ("requires_action", attempt["pay_url"])
+
+
 async def test_an_answer_that_the_gateway_did_not_sign_is_no_answer(redirecting: Redirecting) -> None:
     payment, attempt = await redirecting.opened(80_000)
     await redirecting.do(attempt, ipn="lost")

@@ -135,25 +135,7 @@ class RedirectGateway:
             amount_dong=amount_dong,
         )
         order_of(order.intent_id)  # a reference or amount that could not be read back is refused now
-        link = signed_query(
-            self._secret,
-            {
-                "vnp_Version": VERSION,
-                "vnp_Command": "pay",
-                "vnp_TmnCode": self._terminal,
-                "vnp_Amount": str(amount_dong * 100),
-                "vnp_CreateDate": order.created,
-                "vnp_ExpireDate": order.expires,
-                "vnp_CurrCode": "VND",
-                "vnp_IpAddr": self._server_address,
-                "vnp_Locale": "vn",
-                "vnp_OrderInfo": plain(f"Nop phi le phi ho so {metadata.get('dossier_code', '')}"),
-                "vnp_OrderType": "other",
-                "vnp_ReturnUrl": self._return_url,
-                "vnp_TxnRef": order.reference,
-            },
-        )
-        return _intent(order, "requires_action", action_url=f"{self._pay_url}?{link}", metadata=metadata)
+        return _intent(order, "requires_action", action_url=self._link(order), metadata=metadata)
 
     async def retrieve_intent(self, intent_id: str) -> Intent:
         """The order as the gateway knows it. One that nobody has opened yet is open."""
@@ -267,17 +249,39 @@ class RedirectGateway:
         """None."""
         return []
 
+    def _link(self, order: Order) -> str:
+        """The signed link of an order: the same for ever, so that it can be made again from the id."""
+        query = signed_query(
+            self._secret,
+            {
+                "vnp_Version": VERSION,
+                "vnp_Command": "pay",
+                "vnp_TmnCode": self._terminal,
+                "vnp_Amount": str(order.amount_dong * 100),
+                "vnp_CreateDate": order.created,
+                "vnp_ExpireDate": order.expires,
+                "vnp_CurrCode": "VND",
+                "vnp_IpAddr": self._server_address,
+                "vnp_Locale": "vn",
+                "vnp_OrderInfo": f"Nop phi le phi ma {order.reference}",
+                "vnp_OrderType": "other",
+                "vnp_ReturnUrl": self._return_url,
+                "vnp_TxnRef": order.reference,
+            },
+        )
+        return f"{self._pay_url}?{query}"
+
     async def _ask(self, order: Order) -> tuple[Intent, bool]:
         """The order as it stands, and whether anybody has opened its link."""
         answer = await self._query(order)
         code = answer.get("vnp_ResponseCode", "")
         if code == "91":
-            return _intent(order, "requires_action"), False
+            return _intent(order, "requires_action", action_url=self._link(order)), False
         if code != "00":
             raise GatewayFailed(f"query of {order.reference}: {code} {answer.get('vnp_Message', '')}")
         status, amount = answer.get("vnp_TransactionStatus", ""), answer.get("vnp_Amount", "")
         if status == "01":
-            return _intent(order, "requires_action"), True
+            return _intent(order, "requires_action", action_url=self._link(order)), True
         if status == "02":
             return _intent(order, "failed", error=status), True
         hundredths = int(amount) if re.fullmatch(r"\d{1,17}", amount) else 0
