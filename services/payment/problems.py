@@ -41,6 +41,12 @@ class AttemptLive(WrongMoment):
     title_en = "An attempt is still under way"
 
 
+class CashExpected(WrongMoment):
+    kind = "cash-expected"
+    title_vi = "Đang chờ nộp tiền mặt"
+    title_en = "Cash is expected"
+
+
 class NothingToCollect(WrongMoment):
     kind = "nothing-to-collect"
     title_vi = "Khoản thu không còn gì phải nộp"

@@ -13,6 +13,7 @@ from typing import Literal
 from services.payment.contract import (
     AttemptStatus,
     DisputeStatus,
+    Method,
     MoneyPolicy,
     PaymentStatus,
     RefundStatus,
@@ -291,6 +292,19 @@ def dispute_steps(now: DisputeStatus, to: DisputeStatus) -> list[DisputeStatus]:
     if now == "inquiry":
         return ["needs_response", *dispute_steps("needs_response", to)]
     return []
+
+
+def online_methods(standing: Standing, live_method: Method | None) -> tuple[Method, ...]:
+    """The ways to pay that a citizen may choose now by themselves.
+
+    None beside a courier or counter that will ask for the same money, none while it is not known whether money was
+    taken, none for a bill that needs nothing.
+    """
+    if standing.remaining_dong <= 0 or standing.live == "unknown":
+        return ()
+    if live_method in ("cash_on_delivery", "cash_at_counter"):
+        return ()
+    return ("vietqr", "card")
 
 
 def policy_for(standing: Standing, amount_dong: int, *, came_before: bool) -> MoneyPolicy:
