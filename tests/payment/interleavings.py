@@ -66,7 +66,7 @@ class Sequence:
     async def run(self, steps: int) -> None:
         """Take steps; a refusal of a business rule is a fine answer, any other exception is a defect."""
         await self.open_bill()
-        names = [name for name, weight in _STEPS.items() for _ in range(weight)]
+        names = [name for name, weight in STEPS.items() for _ in range(weight)]
         for _ in range(steps):
             name = self.chance.choice(names)
             step: Callable[[], Awaitable[None]] = getattr(self, name)
@@ -264,7 +264,7 @@ class Sequence:
         return [tuple(row) for row in rows]
 
 
-_STEPS = {
+STEPS = {
     "open_bill": 1,
     "pay_by_card": 5,
     "show_a_code": 3,
