@@ -21,6 +21,7 @@ from tests.payment.conftest import World, bill_of
 from tests.payment.crashing import Lives, lives_on
 from tests.payment.gateway_books import GatewayBooks
 from tests.payment.proofs import prove_the_books
+from tests.payment.test_disputes import open_at_gateway
 
 Context = dict[str, Any]
 
@@ -171,6 +172,25 @@ async def _cash(world: World, context: Context) -> None:
     await world.call("POST", f"/v1/payments/{payment['id']}/cash", cash, key=f"cash-{payment['id']}")
 
 
+async def _disputed(world: World) -> Context:
+    """A cardholder's bank takes the money back; we have not heard of it."""
+    payment = await world.paid_by_card(100_000)
+    dispute = await open_at_gateway(world, payment)
+    events = (await world.gateway.get("/v1/events", params={"type": "charge.dispute.created", "limit": 1})).json()
+    return {"payment": payment, "dispute": dispute["id"], "event": events["data"][0]}
+
+
+async def _disputed_and_known(world: World) -> Context:
+    context = await _disputed(world)
+    await _webhook(world, context)
+    return context
+
+
+async def _answer(world: World, context: Context) -> None:
+    body = {"text": "Hồ sơ đã trả kết quả, có chữ ký của người nộp."}
+    await world.call("POST", f"/v1/disputes/{context['dispute']}/answer", body, key=f"answer-{context['dispute']}")
+
+
 SCENARIOS = {
     "open the bill": Scenario(_nothing_yet, _open, ("open", 0, 0)),
     "create and confirm": Scenario(_bill, _pay, ("paid", 150_000, 0)),
@@ -184,6 +204,8 @@ SCENARIOS = {
     "approve and send a refund": Scenario(_refund_asked, _decide, ("paid", 100_000, 40_000)),
     "refund by transfer": Scenario(_transfer_refund_asked, _decide, ("refunded", 0, 0)),
     "notice of the bank": Scenario(_transferred, _told_of_transfer, ("paid", 0, 0)),
+    "webhook of a dispute": Scenario(_disputed, _webhook, ("paid", 100_000, 0)),
+    "answer of a dispute": Scenario(_disputed_and_known, _answer, ("paid", 100_000, 0)),
     "cash at the door": Scenario(_bill, _cash, ("paid", 0, 0)),
 }
 
@@ -259,5 +281,11 @@ async def _agree(world: World, context: Context, expect: tuple[str, int, int], f
         "select count(*) from attempt where payment_id = $1 and status in ('created', 'unknown')", payment["id"]
     )
     assert live == 0, where
+    if "dispute" in context:
+        dispute = (await world.gateway.get(f"/v1/disputes/{context['dispute']}")).json()
+        known = await world.database.fetchrow("select * from dispute where id = $1", context["dispute"])
+        assert known is not None, where
+        assert known["status"] == dispute["status"], where
+        assert dispute["evidence_details"]["submission_count"] == (1 if known["answered_at"] else 0), where
     receipts = await world.database.fetch("select serial from receipt order by serial")
     assert [row["serial"] for row in receipts] == list(range(1, len(receipts) + 1)), where
