@@ -221,7 +221,11 @@ async def test_whatever_await_the_service_dies_at_all_books_agree_afterwards(
 ) -> None:
     scenario = SCENARIOS[name]
     monkeypatch.setattr(sweeper, "_each", _one_after_another)
-    async with asyncio.timeout(1_800), lives_on(await database("payment"), issuer, tmp_path) as lives:
+    patient = {"gateway_total_seconds": 20.0}  # a busy machine must not pass for a gateway without an answer
+    async with (
+        asyncio.timeout(1_800),
+        lives_on(await database("payment"), issuer, tmp_path, **patient) as lives,
+    ):
         points = await die_everywhere(lives, scenario, tmp_path / "gateway.sqlite")
         await prove_the_books(lives.world.database)
 
