@@ -476,7 +476,7 @@ async def test_the_pay_page_in_its_other_states(world: World) -> None:
     page = await citizen.open(pay_path(partial))
     assert "60.000 ₫" in page
     assert "Đã nộp một phần" in page
-    assert "Nộp thừa 40.000 ₫" in await citizen.open(pay_path(excess))
+    assert "Đang giữ của quý vị 40.000 ₫" in await citizen.open(pay_path(excess))
     page = await citizen.open(pay_path(cash))
     assert "bưu tá" in page
     assert "/attempts" not in page
