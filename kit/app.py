@@ -72,7 +72,9 @@ def create_process(process: Process, settings: ProcessSettings) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics(process.name)
     app.state.probes = list(process.probes)
-    app.state.http = httpx.AsyncClient(timeout=TIMEOUT, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS))
+    app.state.http = httpx.AsyncClient(
+        http2=True, timeout=TIMEOUT, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
+    )
     app.state.authority = Authority(issuer=text_of(settings.issuer), audience=settings.audience, http=app.state.http)
     app.state.pages = None
     for router in process.routers:

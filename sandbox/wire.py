@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import httpx
 import uvicorn
 from starlette.types import ASGIApp
+
+from sandbox.sending import Sender, SendingError
 
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -193,17 +194,12 @@ class Deliveries:
 
     async def run(self) -> None:
         """Deliver until cancelled. Cancelling loses nothing: what was under way is sent again."""
-        limits = httpx.Limits(max_connections=self._concurrency)
-        async with (
-            # Environment proxies must not see loopback traffic, hence trust_env.
-            httpx.AsyncClient(timeout=10.0, limits=limits, trust_env=False) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with Sender() as sender, asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
                 for row in self._due():
                     self._in_flight.add(row["seq"])
-                    tasks.create_task(self._attempt(client, row))
+                    tasks.create_task(self._attempt(sender, row))
                 # Not wait_for: before Python 3.12 it can swallow the cancellation that ends this.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pause()):
@@ -246,17 +242,16 @@ class Deliveries:
             return 5.0
         return float(min(max(row["due"] - self._clock(), 0.05), 5.0))
 
-    async def _attempt(self, client: httpx.AsyncClient, row: sqlite3.Row) -> None:
+    async def _attempt(self, sender: Sender, row: sqlite3.Row) -> None:
         message = Message(**{name: row[name] for name in _MESSAGE_COLUMNS}, id=row["message"])
         headers = {"Content-Type": "application/json; charset=utf-8"}
         headers |= self._sign(message, int(time.time()))
         started = time.perf_counter()
         status, error = None, None
         try:
-            answer = await client.post(message.url, content=message.body, headers=headers)
-            status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            error = f"{type(failure).__name__}: {failure}"
+            status = await sender.post(message.url, message.body.encode(), headers)
+        except SendingError as failure:
+            error = str(failure)
         self._record(row, status, error, time.perf_counter() - started)
 
     def _record(self, row: sqlite3.Row, status: int | None, error: str | None, seconds: float) -> None:

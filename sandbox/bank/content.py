@@ -10,6 +10,22 @@ import unicodedata
 from datetime import date
 
 LONGEST = 210
+BANKS = (
+    "970436",
+    "970422",
+    "970407",
+    "970418",
+    "970415",
+    "970405",
+    "970416",
+    "970432",
+    "970423",
+    "970403",
+    "970448",
+    "970437",
+    "970441",
+)
+"""Sending banks by number; the last has no words of its own and uses those of another."""
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -37,6 +53,11 @@ def trace_number(seed: str, number: int) -> str:
     return f"{int.from_bytes(digest[:8], 'big') % 10**10:010d}"
 
 
+def _in_lines(words: str) -> str:
+    """Words as a bank that keeps 35 characters a line tears them: a space, wherever it falls."""
+    return " ".join(words[at : at + 35] for at in range(0, len(words), 35))
+
+
 def mangled(
     text: str,
     *,
@@ -57,7 +78,13 @@ def mangled(
         "970418": f"REM Tfr Ac {payer_account} O@L_{trace}_{words}",
         "970415": f"CT DEN:{trace} {words}",
         "970405": f"{trace}-{words}-{payer}",
+        "970416": f"{payer} {payer_account} {words} GD {trace} {trace[:6]}",
+        "970432": f"NHAN TU {payer_account} TRACE {trace[:6]} ND {words}",
+        "970423": f"{words.replace(' ', '')} FT{trace}",
+        "970403": f"IBFT {words}"[:50],
+        "970448": f"{trace[:6]}.{_in_lines(words)}",
+        "970437": f"{words.lower()} ct tu {payer.lower()}"[:70],
     }
-    usual = tuple(layouts.values())
+    usual = tuple(layouts.values())[:6]
     chosen = layouts.get(payer_bin, usual[int(trace) % len(usual)])
     return " ".join(chosen.split())[:LONGEST]

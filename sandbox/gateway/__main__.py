@@ -1,10 +1,11 @@
 """Run the gateway: `python -m sandbox.gateway --port N --state FILE --key sk_test_… …`."""
 
 import argparse
+from datetime import time
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
-from sandbox.gateway.account import Settings
+from sandbox.gateway.account import Settings, open_state, seed_identifiers
 from sandbox.gateway.app import create_app
 from sandbox.wire import serve
 
@@ -15,6 +16,15 @@ def basis_points(per_cent: str) -> int:
     if points < 0 or points != points.to_integral_value(ROUND_HALF_UP):
         raise argparse.ArgumentTypeError(f"not a per cent with up to two decimals: {per_cent}")
     return int(points)
+
+
+def clock_time(text: str) -> str:
+    """A time of day such as 17:30."""
+    try:
+        time.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a time of day: {text}") from None
+    return text
 
 
 def main() -> None:
@@ -35,6 +45,10 @@ def main() -> None:
     add("--maximum-amount", type=int, default=999_999_999_999, help="đồng")
     add("--settlement-seconds", type=int, default=0, help="until charges become available")
     add("--payout-arrival-seconds", type=float, default=1.0)
+    add("--payout-daily-at", type=clock_time, help="HH:MM in Việt Nam; payouts only on request, unless given")
+    add("--seed", help="makes identifiers repeatable")
+    add("--dispute-fee", type=int, default=100_000, help="đồng per dispute, given back when it is won")
+    add("--dispute-days", type=float, default=7.0, help="until a dispute left alone is lost")
     arguments = parser.parse_args()
     settings = Settings(
         key=arguments.key,
@@ -50,7 +64,14 @@ def main() -> None:
         maximum_amount_dong=arguments.maximum_amount,
         settlement_seconds=arguments.settlement_seconds,
         payout_arrival_seconds=arguments.payout_arrival_seconds,
+        payout_daily_at=arguments.payout_daily_at,
+        dispute_fee_dong=arguments.dispute_fee,
+        dispute_days=arguments.dispute_days,
     )
+    if arguments.seed:
+        state = open_state(arguments.state)
+        seed_identifiers(arguments.seed, state)
+        state.close()
     serve(create_app(settings, arguments.state), port=arguments.port)
 
 

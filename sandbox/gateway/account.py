@@ -2,11 +2,13 @@
 
 import base64
 import json
-import os
+import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from sandbox.gateway.errors import invalid_parameter, no_such
 from sandbox.wire import DELIVERIES_SCHEMA, Clock, State, Value
@@ -35,6 +37,11 @@ CREATE TABLE IF NOT EXISTS refunds (
     payment_intent TEXT NOT NULL REFERENCES payment_intents (id), document TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS refunds_charge ON refunds (charge, seq);
 CREATE INDEX IF NOT EXISTS refunds_intent ON refunds (payment_intent, seq);
+CREATE TABLE IF NOT EXISTS disputes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
+    charge TEXT NOT NULL REFERENCES charges (id),
+    payment_intent TEXT NOT NULL REFERENCES payment_intents (id), document TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS disputes_charge ON disputes (charge, seq);
 CREATE TABLE IF NOT EXISTS payouts (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
     status TEXT NOT NULL, arrival_date INTEGER NOT NULL, document TEXT NOT NULL);
@@ -87,6 +94,7 @@ KINDS = {
     "pm": Kind("payment_methods", "payment_method"),
     "ch": Kind("charges", "charge"),
     "re": Kind("refunds", "refund"),
+    "du": Kind("disputes", "dispute"),
     "po": Kind("payouts", "payout"),
     "txn": Kind("balance_transactions", "balance_transaction"),
     "evt": Kind("events", "event"),
@@ -111,6 +119,11 @@ class Settings:
     maximum_amount_dong: int = 999_999_999_999
     settlement_seconds: int = 0
     payout_arrival_seconds: float = 1.0
+    payout_daily_at: str | None = None
+    """Time on the wall in Việt Nam (`17:30`) at which each day's balance is paid out; None: only when told to."""
+    dispute_fee_dong: int = 100_000
+    dispute_days: float = 7.0
+    """How long evidence can be submitted; a dispute left alone is then lost."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,7 @@ class Account:
             document["id"],
             document["created"],
             *columns.values(),
-            json.dumps(document, ensure_ascii=False),
+            encoded(document),
         ]
         table = kind_of(document["id"]).table
         marks = ", ".join("?" * len(names))
@@ -156,7 +169,7 @@ class Account:
         assignments = "".join(f", {name} = ?" for name in columns)
         self.state.execute(
             f"UPDATE {kind_of(document['id']).table} SET document = ?{assignments} WHERE id = ?",
-            [json.dumps(document, ensure_ascii=False), *columns.values(), document["id"]],
+            [encoded(document), *columns.values(), document["id"]],
         )
 
     def load(self, prefix: str, identifier: str, param: str) -> Document:
@@ -244,6 +257,11 @@ class Account:
         return int(row["seq"])
 
 
+def encoded(document: Document) -> str:
+    """A wire object as compact JSON text."""
+    return to_json(document).decode()
+
+
 def open_state(path: Path) -> State:
     return State(path, SCHEMA)
 
@@ -268,8 +286,19 @@ def merged(metadata: dict[str, str], update: dict[str, str] | None) -> dict[str,
     return {key: value for key, value in {**metadata, **update}.items() if value != ""}
 
 
+class _Chance:
+    """Where identifiers come from: the system, or a seed, for the whole process."""
+
+    source: random.Random = random.SystemRandom()
+
+
+def seed_identifiers(seed: str, state: State) -> None:
+    """Make the identifiers of this process repeatable: the same seed, state and requests give the same ones."""
+    _Chance.source = random.Random(f"{seed}/{state.number('SELECT max(seq) FROM events')}")
+
+
 def _token(size: int) -> str:
-    return base64.b64encode(os.urandom(size), b"Zz").decode()
+    return base64.b64encode(_Chance.source.randbytes(size), b"Zz").decode()
 
 
 def _not_expandable(path: str) -> Exception:

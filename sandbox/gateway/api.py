@@ -7,57 +7,22 @@ import re
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.gateway import faults, payments, refunds
-from sandbox.gateway.account import API_VERSION, Account, Call, Document, new_id
-from sandbox.gateway.balance import balance
-from sandbox.gateway.errors import ApiError, invalid_parameter
-from sandbox.gateway.events import (
-    RETENTION_SECONDS,
-    Announcer,
-    create_endpoint,
-    delete_endpoint,
-)
-from sandbox.gateway.parameters import (
-    LISTING,
-    Shape,
-    boolean,
-    checked,
-    email,
-    integer,
-    metadata,
-    moment,
-    nested,
-    one_of,
-    parsed,
-    string,
-    texts,
-    web_address,
-)
-from sandbox.gateway.payments import Desk
+from sandbox.gateway import faults
+from sandbox.gateway.account import API_VERSION, Account, Call, Document, encoded, new_id
+from sandbox.gateway.desk import Desk
+from sandbox.gateway.endpoints import ENDPOINTS, Endpoint
+from sandbox.gateway.errors import ApiError
+from sandbox.gateway.events import Announcer
+from sandbox.gateway.parameters import checked, parsed
 
 FORM = "application/x-www-form-urlencoded"
 IDEMPOTENCY_SECONDS = 24 * 3600
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z_]+)?$")
-
-Action = Callable[[Desk, dict[str, str], Document], Document]
-"""Does the work: the desk, the path's parameters and the checked ones."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One row of the API: what it accepts and what it does."""
-
-    method: str
-    path: str
-    action: Action
-    shape: Shape
-    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +45,7 @@ class Api:
             authenticate(self.account, request)
             raw = await _raw_parameters(request)
             fault = faults.fault_for(self.account, request, raw)
-            call = Call(request_id, key, str(request.base_url))
+            call = Call(request_id, key, _base_url(request))
             await faults.before(fault, request)
             with _InFlight(self.account, key):
                 await faults.during(fault)
@@ -111,7 +76,7 @@ class Api:
             return result
 
         if endpoint.method == "GET":
-            return 200, json.dumps(act(), ensure_ascii=False), {}
+            return 200, encoded(act()), {}
         with self.account.state.transaction():
             if call.idempotency_key is None:
                 status, body = _outcome(act)
@@ -228,25 +193,43 @@ def forget_old_keys(account: Account) -> None:
         account.state.execute("DELETE FROM idempotency WHERE created <= ?", [account.now() - IDEMPOTENCY_SECONDS])
 
 
-def add_routes(app: FastAPI, api: Api) -> None:
-    for endpoint in ENDPOINTS:
-        app.add_route(f"/v1{endpoint.path}", _route(api, endpoint), methods=[endpoint.method])
+class Dispatcher:
+    """Takes what lies under /v1 straight to its endpoint; everything else goes on to `app`."""
 
-    async def refuse(request: Request) -> Response:
-        message = f"Unrecognized request URL ({request.method}: {request.url.path})."
-        refusal = ApiError(404, "invalid_request_error", message)
-        headers = {"Request-Id": new_id("req")[:18]}
-        return Response(json.dumps(refusal.body()), 404, headers, "application/json")
+    def __init__(self, app: ASGIApp, api: Api) -> None:
+        self._app = app
+        self._api = api
+        self._table = {_shape_of(endpoint): endpoint for endpoint in ENDPOINTS}
 
-    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    app.add_route("/v1/{rest:path}", refuse, methods=methods, include_in_schema=False)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        noun, *rest = scope["path"].removeprefix("/v1/").split("/")
+        endpoint = self._table.get((scope["method"], noun, len(rest), rest[1] if len(rest) > 1 else ""))
+        if endpoint is None or "" in (noun, *rest):
+            answer = _unrecognised(scope["method"], scope["path"])
+        else:
+            name = endpoint.path.split("/")[2][1:-1] if rest else ""
+            scope["path_params"] = {name: rest[0]} if rest else {}
+            answer = await self._api.serve(endpoint, Request(scope, receive))
+        await answer(scope, receive, send)
 
 
-def _route(api: Api, endpoint: Endpoint) -> Callable[[Request], Any]:
-    async def serve(request: Request) -> Response:
-        return await api.serve(endpoint, request)
+def _shape_of(endpoint: Endpoint) -> tuple[str, str, int, str]:
+    """Method, noun, how many segments follow it, and the last of them where it is a verb."""
+    noun, *rest = endpoint.path.removeprefix("/").split("/")
+    return endpoint.method, noun, len(rest), rest[1] if len(rest) > 1 else ""
 
-    return serve
+
+def _unrecognised(method: str, path: str) -> Response:
+    refusal = ApiError(404, "invalid_request_error", f"Unrecognized request URL ({method}: {path}).")
+    headers = {"Request-Id": new_id("req")[:18]}
+    return Response(encoded(refusal.body()), 404, headers, "application/json")
+
+
+def _base_url(request: Request) -> str:
+    return f"{request.scope['scheme']}://{request.headers.get('host', '')}/"
 
 
 def _known_version(version: str) -> str:
@@ -272,11 +255,11 @@ async def _raw_parameters(request: Request) -> Document:
 def _outcome(act: Callable[[], Document]) -> tuple[int, str]:
     """Status and body; a refusal that came after work began is an outcome like any other."""
     try:
-        return 200, json.dumps(act(), ensure_ascii=False)
+        return 200, encoded(act())
     except ApiError as refusal:
         if not refusal.kept:
             raise
-        return refusal.status, json.dumps(refusal.body(), ensure_ascii=False)
+        return refusal.status, encoded(refusal.body())
 
 
 def _fingerprint(request: Request, raw: Document) -> str:
@@ -286,219 +269,3 @@ def _fingerprint(request: Request, raw: Document) -> str:
 
 def _idempotency_error(message: str) -> ApiError:
     return ApiError(400, "idempotency_error", message, kept=False)
-
-
-_EXPAND: Shape = {"expand": texts}
-
-
-def _currency(raw: object, name: str) -> str:
-    if isinstance(raw, str) and raw.lower() == "vnd":
-        return "vnd"
-    raise invalid_parameter(f"Invalid currency: {raw}. This account currently supports these currencies: vnd", name)
-
-
-def _card_only(raw: object, name: str) -> list[str]:
-    types = texts(raw, name)
-    for value in types:
-        if value != "card":
-            raise invalid_parameter(
-                f"The payment method type provided: {value} is invalid. Please ensure the provided"
-                " type is activated in your dashboard and your account is enabled for it.",
-                name,
-            )
-    return types
-
-
-_METHOD_DATA: Shape = {"type": one_of("card"), "card": nested({"token": string()})}
-_INTENT_FIELDS: Shape = {
-    "customer": string(),
-    "description": string(maximum=1000, unset=True),
-    "metadata": metadata,
-    "payment_method": string(),
-    "payment_method_data": nested(_METHOD_DATA, required=("type",)),
-    "payment_method_types": _card_only,
-    "receipt_email": email,
-    "statement_descriptor_suffix": string(maximum=22, unset=True),
-    **_EXPAND,
-}
-_CREATE_INTENT: Shape = {
-    **_INTENT_FIELDS,
-    "amount": integer(),
-    "automatic_payment_methods": nested(
-        {"enabled": boolean, "allow_redirects": one_of("always", "never")}, required=("enabled",)
-    ),
-    "capture_method": one_of("automatic", "automatic_async", "manual"),
-    "confirm": boolean,
-    "currency": _currency,
-    "return_url": web_address,
-}
-_CONFIRM: Shape = {
-    "payment_method": string(),
-    "payment_method_data": nested(_METHOD_DATA, required=("type",)),
-    "receipt_email": email,
-    "return_url": web_address,
-    **_EXPAND,
-}
-_CANCEL: Shape = {
-    "cancellation_reason": one_of("duplicate", "fraudulent", "requested_by_customer", "abandoned"),
-    **_EXPAND,
-}
-_REFUND: Shape = {
-    "amount": integer(minimum=1),
-    "charge": string(),
-    "payment_intent": string(),
-    "reason": one_of("duplicate", "fraudulent", "requested_by_customer"),
-    "metadata": metadata,
-    **_EXPAND,
-}
-_ENDPOINT: Shape = {
-    "url": web_address,
-    "enabled_events": texts,
-    "description": string(unset=True),
-    "metadata": metadata,
-    **_EXPAND,
-}
-
-
-def _retrieve(prefix: str, name: str) -> Action:
-    return lambda desk, path, _: desk.account.load(prefix, path[name], name)
-
-
-def _list(prefix: str, url: str, *filters: str) -> Action:
-    return lambda desk, _, parameters: desk.account.listing(prefix, url, parameters, filters=filters)
-
-
-def _list_events(desk: Desk, _: dict[str, str], parameters: Document) -> Document:
-    conditions: list[tuple[str, str | int]] = [("created > ?", desk.account.now() - RETENTION_SECONDS)]
-    if "types" in parameters:
-        wanted = json.dumps(parameters["types"])
-        conditions.append(("type IN (SELECT value FROM json_each(?))", wanted))
-    page = desk.account.listing("evt", "/v1/events", parameters, filters=("type",), conditions=tuple(conditions))
-    for event in page["data"]:
-        event["pending_webhooks"] = desk.announcer.deliveries.waiting_for(event["id"])
-    return page
-
-
-ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint(
-        "POST",
-        "/payment_intents",
-        lambda desk, _, p: payments.create_intent(desk, p),
-        _CREATE_INTENT,
-        ("amount", "currency"),
-    ),
-    Endpoint(
-        "GET",
-        "/payment_intents",
-        _list("pi", "/v1/payment_intents", "customer"),
-        {**LISTING, "customer": string()},
-    ),
-    Endpoint(
-        "GET",
-        "/payment_intents/{intent}",
-        _retrieve("pi", "intent"),
-        {**_EXPAND, "client_secret": string()},
-    ),
-    Endpoint(
-        "POST",
-        "/payment_intents/{intent}",
-        lambda desk, path, p: payments.update_intent(desk, path["intent"], p),
-        {**_INTENT_FIELDS, "amount": integer(), "currency": _currency},
-    ),
-    Endpoint(
-        "POST",
-        "/payment_intents/{intent}/confirm",
-        lambda desk, path, p: payments.confirm_intent(desk, path["intent"], p),
-        _CONFIRM,
-    ),
-    Endpoint(
-        "POST",
-        "/payment_intents/{intent}/capture",
-        lambda desk, path, p: payments.capture_intent(desk, path["intent"], p),
-        {"amount_to_capture": integer(minimum=1), **_EXPAND},
-    ),
-    Endpoint(
-        "POST",
-        "/payment_intents/{intent}/cancel",
-        lambda desk, path, p: payments.cancel_intent(desk, path["intent"], p),
-        _CANCEL,
-    ),
-    Endpoint(
-        "POST",
-        "/payment_methods",
-        lambda desk, _, p: payments.create_method(desk, p),
-        {**_METHOD_DATA, **_EXPAND},
-        ("type",),
-    ),
-    Endpoint("GET", "/payment_methods/{payment_method}", _retrieve("pm", "payment_method"), _EXPAND),
-    Endpoint(
-        "GET",
-        "/charges",
-        _list("ch", "/v1/charges", "payment_intent", "customer"),
-        {**LISTING, "payment_intent": string(), "customer": string()},
-    ),
-    Endpoint("GET", "/charges/{charge}", _retrieve("ch", "charge"), _EXPAND),
-    Endpoint("POST", "/refunds", lambda desk, _, p: refunds.create_refund(desk, p), _REFUND),
-    Endpoint(
-        "GET",
-        "/refunds",
-        _list("re", "/v1/refunds", "charge", "payment_intent"),
-        {**LISTING, "charge": string(), "payment_intent": string()},
-    ),
-    Endpoint("GET", "/refunds/{refund}", _retrieve("re", "refund"), _EXPAND),
-    Endpoint(
-        "POST",
-        "/refunds/{refund}",
-        lambda desk, path, p: refunds.update_refund(desk, path["refund"], p),
-        {"metadata": metadata, **_EXPAND},
-    ),
-    Endpoint(
-        "POST",
-        "/refunds/{refund}/cancel",
-        lambda desk, path, _: refunds.cancel_refund(desk, path["refund"]),
-        _EXPAND,
-    ),
-    Endpoint(
-        "GET",
-        "/balance_transactions",
-        _list("txn", "/v1/balance_transactions", "payout", "type", "source", "currency"),
-        {
-            **LISTING,
-            "payout": string(),
-            "type": string(),
-            "source": string(),
-            "currency": _currency,
-        },
-    ),
-    Endpoint("GET", "/balance_transactions/{id}", _retrieve("txn", "id"), _EXPAND),
-    Endpoint("GET", "/balance", lambda desk, *_: balance(desk.account), _EXPAND),
-    Endpoint(
-        "GET",
-        "/payouts",
-        _list("po", "/v1/payouts", "status"),
-        {**LISTING, "arrival_date": moment, "status": string()},
-    ),
-    Endpoint("GET", "/payouts/{payout}", _retrieve("po", "payout"), _EXPAND),
-    Endpoint("GET", "/events", _list_events, {**LISTING, "type": string(), "types": texts}),
-    Endpoint("GET", "/events/{id}", lambda desk, path, _: desk.announcer.event(path["id"]), _EXPAND),
-    Endpoint(
-        "POST",
-        "/webhook_endpoints",
-        lambda desk, _, p: create_endpoint(desk.account, p),
-        _ENDPOINT,
-        ("url", "enabled_events"),
-    ),
-    Endpoint("GET", "/webhook_endpoints", _list("we", "/v1/webhook_endpoints"), LISTING),
-    Endpoint(
-        "GET",
-        "/webhook_endpoints/{webhook_endpoint}",
-        _retrieve("we", "webhook_endpoint"),
-        _EXPAND,
-    ),
-    Endpoint(
-        "DELETE",
-        "/webhook_endpoints/{webhook_endpoint}",
-        lambda desk, path, _: delete_endpoint(desk.account, path["webhook_endpoint"]),
-        _EXPAND,
-    ),
-)

@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from sandbox.gateway import control, pages
 from sandbox.gateway.account import Account, Settings, open_state
-from sandbox.gateway.api import Api, add_routes, forget_old_keys
+from sandbox.gateway.api import Api, Dispatcher, forget_old_keys
 from sandbox.gateway.errors import ApiError
 from sandbox.gateway.events import Announcer, forget_old, signed, subscribe_command_line
 from sandbox.gateway.faults import ConnectionDropper
+from sandbox.gateway.payouts import keep_daily
 from sandbox.gateway.timers import Timers
 from sandbox.wire import Backoff, Clock, Deliveries
 
@@ -35,6 +36,7 @@ def create_app(
     subscribe_command_line(account)
     forget_old(account)
     forget_old_keys(account)
+    keep_daily(account)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,9 +53,10 @@ def create_app(
     async def healthz() -> dict[str, str | int]:
         return {"status": "ok", "waiting_deliveries": deliveries.waiting()}
 
+    app.state.timers = timers
     app.include_router(control.router(timers))
     app.include_router(pages.router(account, announcer))
-    add_routes(app, Api(account, announcer))
+    app.add_middleware(Dispatcher, api=Api(account, announcer))
     app.add_middleware(ConnectionDropper)
 
     @app.exception_handler(ApiError)

@@ -28,6 +28,7 @@ def record(
     description: str | None = None,
     delay_seconds: int = 0,
     payout: str | None = None,
+    category: str | None = None,
 ) -> Document:
     """Move `amount_dong` (negative: away from the merchant), available after `delay_seconds`."""
     now = account.now()
@@ -51,7 +52,7 @@ def record(
         "fee": fee_dong,
         "fee_details": [details] if fee_dong else [],
         "net": amount_dong - fee_dong,
-        "reporting_category": _REPORTING_CATEGORY[transaction_type],
+        "reporting_category": category or _REPORTING_CATEGORY[transaction_type],
         "source": source,
         "status": "pending" if delay_seconds > 0 else "available",
         "type": transaction_type,

@@ -25,6 +25,10 @@ class Card:
     decline: Decline | None = None
     refund: str = "succeeded"
     """What becomes of its refunds: succeeded, pending, or failed after having succeeded."""
+    dispute: str | None = None
+    """Reason for which its charges are disputed as soon as they are captured."""
+    inquiry: bool = False
+    """Whether the dispute is only an inquiry, which takes no money."""
     instant: bool = False
     """Its money is available at once, whatever the settlement delay."""
 
@@ -71,6 +75,9 @@ _PLAIN = {
     "unionpay": Card("unionpay", "0005", country="CN"),
     "bypassPending": Card("visa", "0077", instant=True),
     "pendingRefund": Card("visa", "7726", refund="pending"),
+    "createDispute": Card("visa", "0259", dispute="fraudulent"),
+    "createDisputeProductNotReceived": Card("visa", "2685", dispute="product_not_received"),
+    "createDisputeInquiry": Card("visa", "1976", dispute="fraudulent", inquiry=True),
     "refundFail": Card("visa", "5126", refund="failed"),
     "chargeCustomerFail": Card("visa", "0341", decline=GENERIC_DECLINE),
     "threeDSecureRequired": Card("visa", "3063", authentication=True),

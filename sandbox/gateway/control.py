@@ -1,5 +1,6 @@
 """Control endpoints of the sandbox under /_sandbox: what no real gateway would offer."""
 
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
@@ -7,9 +8,10 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.gateway import events, faults, payouts, refunds
+from sandbox.gateway import disputes, events, faults, payouts, refunds
 from sandbox.gateway.account import BY_ITSELF, Call, Document
-from sandbox.gateway.payments import Desk, authenticate_intent
+from sandbox.gateway.desk import Desk
+from sandbox.gateway.payments import authenticate_intent
 from sandbox.gateway.report import settlement_report, totals
 from sandbox.gateway.timers import Timers
 from sandbox.wire import Value
@@ -47,6 +49,16 @@ class PayoutRun(BaseModel):
 
     as_of: int | None = Field(default=None, description="Unix time; now, unless given.")
     hold: bool = False
+
+
+class DisputeWish(BaseModel):
+    """How a cardholder's bank disputes a charge."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Literal[disputes.REASONS] = "fraudulent"  # type: ignore[valid-type]
+    inquiry: bool = False
+    due_seconds: float | None = Field(default=None, ge=0, description="Until evidence is too late.")
 
 
 class Outcome(BaseModel):
@@ -122,6 +134,23 @@ def _add_money_movements(control: APIRouter, timers: Timers) -> None:
     async def settle(refund: str, outcome: Outcome) -> Document:
         with account.state.transaction():
             return refunds.settle_refund(desk(), refund, succeeds=outcome.succeeds)
+
+    @control.post("/charges/{charge}/dispute", status_code=201)
+    async def dispute(charge: str, wish: DisputeWish | None = None) -> Document:
+        chosen = wish or DisputeWish()
+        with account.state.transaction():
+            return disputes.open_dispute(
+                desk(),
+                account.load("ch", charge, "charge"),
+                reason=chosen.reason,
+                inquiry=chosen.inquiry,
+                due_seconds=chosen.due_seconds,
+            )
+
+    @control.post("/disputes/{identifier}/resolve")
+    async def resolve(identifier: str, outcome: Outcome) -> Document:
+        with account.state.transaction():
+            return disputes.resolve(desk(), identifier, won=outcome.succeeds)
 
     @control.post("/payment_intents/{intent}/authenticate")
     async def authenticate(intent: str, outcome: Outcome, request: Request) -> Document:

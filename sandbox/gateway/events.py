@@ -11,6 +11,7 @@ from sandbox.gateway.account import (
     Account,
     Call,
     Document,
+    encoded,
     merged,
     new_id,
     new_secret,
@@ -106,7 +107,7 @@ class Announcer:
         }
         self.account.insert(event, type=event_type)
         chaos = chaos_asked_for(self.account, subject.get("metadata") or {} if metadata is None else metadata)
-        body = json.dumps(event, ensure_ascii=False) if wanting else ""
+        body = encoded(event) if wanting else ""
         for endpoint, secret, document in wanting:
             url = json.loads(document)["url"]
             message = Message(event["id"], event_type, endpoint, url, secret, body)

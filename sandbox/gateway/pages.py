@@ -8,9 +8,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sandbox.gateway.account import Account, Call, Document
+from sandbox.gateway.desk import Desk
 from sandbox.gateway.errors import ApiError
 from sandbox.gateway.events import Announcer
-from sandbox.gateway.payments import PAYABLE, Desk, authenticate_intent, confirm_intent
+from sandbox.gateway.payments import PAYABLE, authenticate_intent, confirm_intent
 
 HEADERS = {
     "Cache-Control": "no-store",

@@ -1,15 +1,14 @@
 """Payment intents and their charges: create, confirm, authenticate, capture, cancel."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
-from sandbox.gateway.account import Account, Call, Document, merged, new_id, new_secret
+from sandbox.gateway.account import Account, Document, merged, new_id, new_secret
 from sandbox.gateway.balance import CURRENCY, fee_on, record
 from sandbox.gateway.cards import AUTHENTICATION_FAILURE, CARDS, Card, Decline
+from sandbox.gateway.desk import Desk
+from sandbox.gateway.disputes import open_dispute
 from sandbox.gateway.errors import ApiError, invalid_parameter, no_such, unexpected_state
-from sandbox.gateway.events import Announcer
 
 PAYABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELABLE = (
@@ -20,18 +19,6 @@ CANCELABLE = (
     "requires_action",
     "processing",
 )
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where a request is served: the account, the announcer and the request itself."""
-
-    account: Account
-    announcer: Announcer
-    call: Call
-
-    def announce(self, event_type: str, subject: Document, **options: Any) -> None:  # noqa: ANN401
-        self.announcer.announce(self.call, event_type, subject, **options)
 
 
 def create_intent(desk: Desk, parameters: Document) -> Document:
@@ -185,6 +172,7 @@ def capture_intent(desk: Desk, identifier: str, parameters: Document) -> Documen
     _take(desk, intent, charge, _card_of(desk.account, intent), amount)
     desk.announce("charge.captured", charge)
     desk.announce("payment_intent.succeeded", intent)
+    _dispute_if_fated(desk, charge, _card_of(desk.account, intent))
     return intent
 
 
@@ -387,7 +375,13 @@ def _authorised(desk: Desk, intent: Document, card: Card) -> Document:
     _take(desk, intent, charge, card, intent["amount"])
     desk.announce("charge.succeeded", charge)
     desk.announce("payment_intent.succeeded", intent)
+    _dispute_if_fated(desk, charge, card)
     return intent
+
+
+def _dispute_if_fated(desk: Desk, charge: Document, card: Card) -> None:
+    if card.dispute:
+        open_dispute(desk, charge, reason=card.dispute, inquiry=card.inquiry)
 
 
 def _take(desk: Desk, intent: Document, charge: Document, card: Card, amount: int) -> None:

@@ -1,13 +1,13 @@
 """Automatic payouts: what is available goes to the merchant's bank account, transaction by transaction."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 
 import httpx
 
 from sandbox.gateway.account import Account, Document, new_id
 from sandbox.gateway.balance import CURRENCY, record, unpaid
+from sandbox.gateway.desk import Desk
 from sandbox.gateway.errors import ApiError
-from sandbox.gateway.payments import Desk
 from sandbox.wire import VIETNAM
 
 
@@ -50,6 +50,28 @@ def schedule_arrival(account: Account, identifier: str, delay_seconds: float) ->
         "INSERT INTO timers (due_at, action, target) VALUES (?, 'payout.arrive', ?)",
         [account.clock() + delay_seconds, identifier],
     )
+
+
+def schedule_daily(account: Account, *, after: float) -> None:
+    """Let the next daily payout run at its time after `after` (Unix time); one is scheduled at most."""
+    account.state.execute("DELETE FROM timers WHERE action = 'payout.daily'")
+    if account.settings.payout_daily_at is None:
+        return
+    at = time.fromisoformat(account.settings.payout_daily_at)
+    moment = datetime.fromtimestamp(after, VIETNAM)
+    due = datetime.combine(moment.date(), at, VIETNAM)
+    if due <= moment:
+        due += timedelta(days=1)
+    account.state.execute(
+        "INSERT INTO timers (due_at, action, target) VALUES (?, 'payout.daily', '')", [due.timestamp()]
+    )
+
+
+def keep_daily(account: Account) -> None:
+    """See at a start that daily payouts are scheduled, or that none is; one missed while stopped is not forgotten."""
+    scheduled = account.state.number("SELECT count(*) FROM timers WHERE action = 'payout.daily'")
+    if account.settings.payout_daily_at is None or not scheduled:
+        schedule_daily(account, after=account.clock())
 
 
 async def tell_bank(client: httpx.AsyncClient, account: Account, identifier: str) -> str | None:

@@ -3,9 +3,10 @@
 from sandbox.gateway.account import Document, merged
 from sandbox.gateway.balance import record
 from sandbox.gateway.cards import CARDS
+from sandbox.gateway.desk import Desk
 from sandbox.gateway.errors import ApiError, unexpected_state
 from sandbox.gateway.events import seconds
-from sandbox.gateway.payments import Desk, refund_document
+from sandbox.gateway.payments import refund_document
 
 FUTURES = ("succeeded", "pending", "failed", "pending_then_failed", "requires_action")
 """What `metadata[sandbox_refund]` can ask for.
@@ -118,6 +119,13 @@ def _charge_to_refund(desk: Desk, parameters: Document) -> Document:
         if intent["status"] != "succeeded":
             raise unexpected_state(f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.")
         charge = account.load("ch", intent["latest_charge"], "charge")
+    if charge["disputed"] and not _only_inquired(desk, charge):
+        raise ApiError(
+            400,
+            "invalid_request_error",
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+            code="charge_disputed",
+        )
     if not charge["captured"]:
         raise ApiError(
             400,
@@ -126,6 +134,15 @@ def _charge_to_refund(desk: Desk, parameters: Document) -> Document:
             code="charge_not_refundable",
         )
     return charge
+
+
+def _only_inquired(desk: Desk, charge: Document) -> bool:
+    found = desk.account.state.number(
+        "SELECT count(*) FROM disputes WHERE charge = ? AND json_extract(document, '$.status') NOT LIKE 'warning%'"
+        " AND json_extract(document, '$.status') <> 'won'",
+        [charge["id"]],
+    )
+    return found == 0
 
 
 def _future(desk: Desk, charge: Document, refund: Document) -> str:

@@ -45,7 +45,8 @@ COLUMNS = (
 def totals(account: Account) -> Document:
     """Everything that ever moved, in đồng.
 
-    charges - refunds + refund_failures - fees - payouts + payout_failures = unpaid balance, always.
+    charges - refunds + refund_failures - disputes - fees - payouts + payout_failures = unpaid balance, always.
+    Disputes are what was withdrawn less what was reinstated.
     """
     rows = account.state.rows(
         "SELECT type, count(*) AS n, sum(amount) AS amount, sum(fee) AS fee FROM balance_transactions GROUP BY type"
@@ -66,6 +67,8 @@ def totals(account: Account) -> Document:
         "refund_count": count("refund"),
         "refunds_dong": -amount("refund"),
         "refund_failures_dong": amount("refund_failure"),
+        "dispute_count": account.state.number("SELECT count(*) FROM disputes"),
+        "disputes_dong": -amount("adjustment"),
         "pending_refunds_dong": account.state.number(
             "SELECT sum(json_extract(document, '$.amount')) FROM refunds"
             " WHERE json_extract(document, '$.status') IN ('pending', 'requires_action')"

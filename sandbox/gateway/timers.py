@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import httpx
 
 from sandbox.gateway.account import BY_ITSELF, Account
+from sandbox.gateway.desk import Desk
+from sandbox.gateway.disputes import resolve
 from sandbox.gateway.events import Announcer
-from sandbox.gateway.payments import Desk
-from sandbox.gateway.payouts import mark_paid, tell_bank
+from sandbox.gateway.payouts import mark_paid, run_payout, schedule_daily, tell_bank
 from sandbox.gateway.refunds import settle_refund
 
 LONGEST_PAUSE_SECONDS = 0.25
@@ -53,9 +54,15 @@ class Timers:
                 self._postpone(row)
                 return
         with self.account.state.transaction():
-            if action.startswith("refund."):
+            if action == "dispute.lapse":
+                resolve(self._desk(), target, won=False)
+            elif action == "payout.daily":
+                run_payout(self._desk(), as_of=int(row["due_at"]), hold=False)
+            elif action.startswith("refund."):
                 settle_refund(self._desk(), target, succeeds=action == "refund.succeed")
             self.account.state.execute("DELETE FROM timers WHERE seq = ?", [row["seq"]])
+            if action == "payout.daily":
+                schedule_daily(self.account, after=row["due_at"])
 
     def _postpone(self, row: sqlite3.Row) -> None:
         wait = min(0.5 * 2 ** min(row["attempts"], 10), 30.0)

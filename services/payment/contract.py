@@ -35,6 +35,12 @@ AttemptStatus = Literal[
 ]
 RefundStatus = Literal["requested", "approved", "rejected", "processing", "succeeded", "failed"]
 RefundReason = Literal["refused", "withdrawn", "papers_lost", "overpaid", "paid_twice", "paid_late", "other"]
+DisputeStatus = Literal["inquiry", "needs_response", "under_review", "won", "lost", "closed"]
+"""`inquiry` is a bank's question that moves no money, `closed` its end."""
+VoucherStatus = Literal["prepared", "sent", "accepted", "refused", "paid"]
+MoneyPolicy = Literal["applied", "underpaid", "overpaid", "paid_twice", "paid_late", "assigned"]
+"""What was done with an arrival of money: applied in full; applied and more is due; the rest held because it was too
+much, came a second time, or came after the bill had ended; or given to the bill by two people."""
 ReconciliationStatus = Literal["waiting", "balanced", "breaks_open", "closed"]
 BreakKind = Literal[
     "missing_in_bank",
@@ -107,6 +113,8 @@ class CreatePayment(Strict):
     quote_id: Key
     lines: Annotated[tuple[BillLine, ...], Field(min_length=1, max_length=50)]
     expires_at: Moment
+    currency: Literal["VND"] = "VND"
+    """Whole đồng only; another currency is refused, never converted."""
 
 
 class CreateAttempt(Strict):
@@ -150,6 +158,22 @@ class PaymentFact(Record):
     detail: str
 
 
+class MoneyArrival(Record):
+    """One arrival of money for a bill, what was done with it and how much of it has gone back, in đồng."""
+
+    id: str
+    method: Method
+    source: Literal["gateway", "bank", "cash"]
+    reference: str
+    amount_dong: int
+    applied_dong: int
+    held_dong: int
+    """Beyond what the bill needed: kept in suspense until two people give it back."""
+    returned_dong: int
+    policy: MoneyPolicy
+    received_at: datetime
+
+
 class Payment(Record):
     """A bill and how far it is paid. Amounts in đồng; `due_dong` is the citizen's part, `budget_dong` the budgets'."""
 
@@ -165,7 +189,11 @@ class Payment(Record):
     """Money received beyond what was due, or after the bill had ended, still held in suspense."""
     refunded_dong: int
     refundable_dong: int
-    """What a refund may still give back of the dossier's own money, pending refunds already deducted."""
+    """What a refund may still give back of the dossier's own money, pending refunds and disputes already deducted."""
+    disputed_dong: int = 0
+    """What cardholders' banks have taken back and not decided about yet."""
+    lost_dong: int = 0
+    """What disputes have taken for good: the citizen owes it again."""
     lines: tuple[BillLine, ...]
     attempts: tuple[Attempt, ...]
     receipt_number: str | None
@@ -177,6 +205,7 @@ class Payment(Record):
 
 class PaymentDetail(Payment):
     facts: tuple[PaymentFact, ...]
+    arrivals: tuple[MoneyArrival, ...] = ()
 
 
 class PaymentPage(Record):
@@ -249,6 +278,158 @@ class Refund(Record):
 class RefundPage(Record):
     items: tuple[Refund, ...]
     next_cursor: str | None = None
+
+
+class AnswerDispute(Strict):
+    """Our side of a dispute: what was served and how it was agreed. Sent to the cardholder's bank once."""
+
+    text: Annotated[str, StringConstraints(min_length=20, max_length=10_000, pattern=NO_NUL)]
+
+
+class Dispute(Record):
+    """Money that a cardholder's bank takes back, and how far the argument about it is."""
+
+    id: str
+    payment_id: str
+    dossier_code: str
+    status: DisputeStatus
+    reason: str
+    amount_dong: int
+    evidence_due_at: datetime | None
+    evidence: str
+    answered_by: str | None
+    answered_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class DisputePage(Record):
+    items: tuple[Dispute, ...]
+    next_cursor: str | None = None
+
+
+class MoveVoucher(Strict):
+    """What happened to a refund voucher: sent to the State Treasury, accepted, refused, or paid out.
+
+    `event_id` makes a repeat harmless. `reference` is the treasury's number and needed for what the treasury says;
+    `reason` is needed for a refusal.
+    """
+
+    event_id: Key
+    to: Literal["sent", "accepted", "refused", "paid"]
+    reference: Annotated[str, StringConstraints(max_length=120, pattern=NO_NUL)] = ""
+    reason: Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)] = ""
+    on: BusinessDate | None = None
+    """The date on the treasury's paper; today when absent."""
+
+
+class Voucher(Record):
+    """An order to the State Treasury to give money back to a payer, and how far it is."""
+
+    number: str
+    refund_id: str
+    payment_id: str
+    dossier_code: str
+    status: VoucherStatus
+    amount_dong: int
+    beneficiary: str
+    treasury_reference: str
+    refusal: str
+    prepared_at: datetime
+    sent_at: datetime | None
+    answered_at: datetime | None
+    paid_on: date | None
+
+
+class VoucherPage(Record):
+    items: tuple[Voucher, ...]
+    next_cursor: str | None = None
+
+
+class ReplaceReceipt(Strict):
+    """Cancel a receipt that says something wrong and issue another in its place, with a reason for the file.
+
+    The particulars are corrected by what is given; the amounts never change this way.
+    """
+
+    reason: Annotated[str, StringConstraints(min_length=5, max_length=300, pattern=NO_NUL)]
+    payer_name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    payer_address: Annotated[str, StringConstraints(max_length=300, pattern=NO_NUL)] | None = None
+
+
+class Receipt(Record):
+    """A numbered receipt as issued. `replaces` names the cancelled one it stands for."""
+
+    number: str
+    series: str
+    serial: int
+    payment_id: str
+    dossier_code: str
+    payer_name: str
+    amount_dong: int
+    check_code: str
+    issued_at: datetime
+    cancelled_at: datetime | None
+    cancelled_by: str | None
+    cancel_reason: str
+    replaces: str | None
+
+
+class ReceiptPage(Record):
+    items: tuple[Receipt, ...]
+    next_cursor: str | None = None
+
+
+class PutReceiptForm(Strict):
+    """How receipts of one agency look from a date on: its names, its form and series, and who signs."""
+
+    valid_from: BusinessDate
+    agency_name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
+    parent_name: Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)] = ""
+    address: Annotated[str, StringConstraints(max_length=300, pattern=NO_NUL)] = ""
+    tax_code: Annotated[str, StringConstraints(pattern=r"^([0-9]{10}(-[0-9]{3})?)?$")] = ""
+    form_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}BL[PN][0-9]?-[0-9]{3}$")] = "01BLP0-001"
+    series: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9\-]{2,12}$")]
+    title: Annotated[str, StringConstraints(min_length=5, max_length=120, pattern=NO_NUL)] = "BIÊN LAI THU PHÍ, LỆ PHÍ"
+
+
+class AccountBalance(Record):
+    """Debits minus credits of one account, in đồng."""
+
+    account: str
+    kind: Literal["asset", "liability", "income", "expense", "equity"]
+    balance_dong: int
+
+
+class TrialBalance(Record):
+    """Every account at a moment. `sum_dong` is 0, or the books are wrong."""
+
+    at: datetime
+    accounts: tuple[AccountBalance, ...]
+    sum_dong: int
+
+
+class AgencyMovement(Record):
+    """One movement of an agency's account, in đồng; a credit is what it earned."""
+
+    business_date: date
+    occurred_at: datetime
+    kind: str
+    dossier_code: str
+    credit_dong: int
+    debit_dong: int
+    balance_dong: int
+
+
+class AgencyStatement(Record):
+    """What an agency's account held, how it moved and what it holds, in đồng."""
+
+    agency: str
+    opening_dong: int
+    credit_dong: int
+    debit_dong: int
+    closing_dong: int
+    movements: tuple[AgencyMovement, ...]
 
 
 class PutPayer(Strict):

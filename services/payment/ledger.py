@@ -275,6 +275,52 @@ def refund_returned(occasion: Occasion, *, account: str, subject: str, amount_do
     )
 
 
+@dataclass(frozen=True, slots=True)
+class DisputeParts:
+    """Where disputed money lay, in đồng: on the bill, in suspense under its arrival, or already gone back."""
+
+    bill_dong: int
+    excess_dong: int
+    beyond_dong: int
+
+    @property
+    def whole_dong(self) -> int:
+        return self.bill_dong + self.excess_dong + self.beyond_dong
+
+
+def dispute_opened(occasion: Occasion, *, dispute_id: str, amount_dong: int) -> Journal | None:
+    """Dr dispute_hold / Cr gateway_clearing: the gateway holds the money back until the bank has decided."""
+    return _journal(
+        "dispute_opened",
+        occasion,
+        [Entry(DISPUTE_HOLD, amount_dong, dispute_id), Entry(GATEWAY_CLEARING, -amount_dong, dispute_id)],
+    )
+
+
+def dispute_won(occasion: Occasion, *, dispute_id: str, amount_dong: int) -> Journal | None:
+    """The opposite of `dispute_opened`: the gateway gives the money back."""
+    return _journal(
+        "dispute_won",
+        occasion,
+        [Entry(GATEWAY_CLEARING, amount_dong, dispute_id), Entry(DISPUTE_HOLD, -amount_dong, dispute_id)],
+    )
+
+
+def dispute_lost(occasion: Occasion, *, dispute_id: str, intake_id: str, parts: DisputeParts) -> Journal | None:
+    """Dr citizen_receivable (the service was given and is owed again), Dr suspense for held excess, Dr write_off for
+    what had been given back before / Cr dispute_hold."""
+    return _journal(
+        "dispute_lost",
+        occasion,
+        [
+            Entry(CITIZEN_RECEIVABLE, parts.bill_dong, occasion.payment_id or ""),
+            Entry(SUSPENSE, parts.excess_dong, intake_id),
+            Entry(WRITE_OFF, parts.beyond_dong, dispute_id),
+            Entry(DISPUTE_HOLD, -parts.whole_dong, dispute_id),
+        ],
+    )
+
+
 def cash_deposited(occasion: Occasion, *, collector: str, reference: str, amount_dong: int) -> Journal | None:
     """Dr post_remittance / Cr courier_cash: the post has the shift's cash and owes it to the bank account."""
     return _journal(

@@ -1,6 +1,6 @@
 """Refusals of the payment service, each with its own type."""
 
-from kit.errors import Forbidden, NotFound, StaleVersion, Unavailable, WrongMoment
+from kit.errors import Forbidden, NotFound, Problem, StaleVersion, Unavailable, WrongMoment
 
 
 class PaymentUnknown(NotFound):
@@ -9,6 +9,24 @@ class PaymentUnknown(NotFound):
 
 class RefundUnknown(NotFound):
     kind = "refund-not-found"
+
+
+class DisputeUnknown(NotFound):
+    kind = "dispute-not-found"
+
+
+class VoucherUnknown(NotFound):
+    kind = "voucher-not-found"
+
+
+class ReceiptUnknown(NotFound):
+    kind = "receipt-not-found"
+
+
+class MoneyDisputed(WrongMoment):
+    kind = "money-disputed"
+    title_vi = "Tiền đang bị tra soát"
+    title_en = "The money is disputed"
 
 
 class BillDiffers(WrongMoment):
@@ -21,6 +39,12 @@ class AttemptLive(WrongMoment):
     kind = "attempt-live"
     title_vi = "Đang có một lần thanh toán chưa kết thúc"
     title_en = "An attempt is still under way"
+
+
+class CashExpected(WrongMoment):
+    kind = "cash-expected"
+    title_vi = "Đang chờ nộp tiền mặt"
+    title_en = "Cash is expected"
 
 
 class NothingToCollect(WrongMoment):
@@ -67,3 +91,8 @@ class GatewayAway(Unavailable):
     kind = "gateway-unavailable"
     title_vi = "Cổng thanh toán chưa trả lời"
     title_en = "The gateway does not answer"
+
+
+class NotJson(Problem):
+    kind = "not-json"
+    status = 415

@@ -21,6 +21,8 @@ from kit.web import LOCAL_ZONE, format_when
 Alignment = Literal[0, 1, 2]
 CENTRE: Alignment = 1
 RIGHT: Alignment = 2
+TITLE = "BIÊN LAI THU PHÍ, LỆ PHÍ"
+GREY = colors.HexColor("#8a8f98")
 KIND_NAMES = {"fee": "Phí", "charge": "Lệ phí", "postage": "Cước bưu chính", "collection": "Cước thu hộ"}
 METHOD_NAMES = {
     "card": "Thẻ ngân hàng",
@@ -47,6 +49,7 @@ def receipt_pdf(
     check_url: str,
     issued_at: datetime,
     cancelled_at: datetime | None = None,
+    cancel_reason: str = "refunded",
 ) -> bytes:
     """A receipt on one A4 page from its stored content: the same content always gives the same text."""
     out = io.BytesIO()
@@ -62,7 +65,8 @@ def receipt_pdf(
     )
     document.build(
         [
-            *_heading(content, number=number, issued_at=issued_at, cancelled_at=cancelled_at),
+            *_heading(content, number=number, issued_at=issued_at),
+            *_cancelled(cancelled_at, cancel_reason),
             _payer(content),
             Spacer(1, 4 * mm),
             _lines(content),
@@ -74,7 +78,8 @@ def receipt_pdf(
     return out.getvalue()
 
 
-def _style(size: float = 10, *, bold: bool = False, align: Alignment = 0) -> ParagraphStyle:
+def style(size: float = 10, *, bold: bool = False, align: Alignment = 0) -> ParagraphStyle:
+    """How text on our papers is set, by its size in points."""
     regular, strong = _fonts()
     return ParagraphStyle(
         f"s{size}{bold}{align}",
@@ -85,23 +90,31 @@ def _style(size: float = 10, *, bold: bool = False, align: Alignment = 0) -> Par
     )
 
 
-def _text(text: object, style: ParagraphStyle) -> Paragraph:
+def paragraph(text: object, set_in: ParagraphStyle) -> Paragraph:
+    """A text as it is, whatever signs it holds."""
     escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return Paragraph(escaped, style)
+    return Paragraph(escaped, set_in)
 
 
-def _heading(
-    content: dict[str, Any], *, number: str, issued_at: datetime, cancelled_at: datetime | None
-) -> list[Flowable]:
-    centre = _style(10, align=CENTRE)
-    strong = _style(10, bold=True, align=CENTRE)
+def _heading(content: dict[str, Any], *, number: str, issued_at: datetime) -> list[Flowable]:
+    centre = style(10, align=CENTRE)
+    strong = style(10, bold=True, align=CENTRE)
     top = Table(
         [
             [
-                [_text(str(content["agency_name"]).upper(), strong)],
                 [
-                    _text("CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM", strong),
-                    _text("Độc lập - Tự do - Hạnh phúc", strong),
+                    paragraph(str(content[name]).upper(), strong)
+                    for name in ("parent_name", "agency_name")
+                    if content.get(name)
+                ]
+                + [
+                    paragraph(f"{label}: {content[name]}", centre)
+                    for name, label in (("tax_code", "Mã số thuế"), ("form_code", "Mẫu số"))
+                    if content.get(name)
+                ],
+                [
+                    paragraph("CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM", strong),
+                    paragraph("Độc lập - Tự do - Hạnh phúc", strong),
                 ],
             ]
         ],
@@ -112,23 +125,27 @@ def _heading(
     parts: list[Flowable] = [
         top,
         Spacer(1, 8 * mm),
-        _text("BIÊN LAI THU PHÍ, LỆ PHÍ", _style(16, bold=True, align=CENTRE)),
-        _text(f"Số: {number}", centre),
-        _text(f"Ngày {local:%d} tháng {local:%m} năm {local:%Y}", centre),
+        paragraph(content.get("title", TITLE), style(16, bold=True, align=CENTRE)),
+        paragraph(f"Số: {number}", centre),
+        paragraph(f"Ngày {local:%d} tháng {local:%m} năm {local:%Y}", centre),
         Spacer(1, 5 * mm),
     ]
-    if cancelled_at is not None:
-        style = _style(12, bold=True, align=CENTRE)
-        style.textColor = colors.HexColor("#b3261e")
-        parts += [
-            _text(f"ĐÃ HỦY ngày {format_when(cancelled_at)}: toàn bộ số tiền đã hoàn trả", style),
-            Spacer(1, 4 * mm),
-        ]
+    if content.get("replaces"):
+        parts += [paragraph(f"Thay thế biên lai số {content['replaces']}", centre), Spacer(1, 3 * mm)]
     return parts
 
 
+def _cancelled(cancelled_at: datetime | None, reason: str) -> list[Flowable]:
+    if cancelled_at is None:
+        return []
+    alarm = style(12, bold=True, align=CENTRE)
+    alarm.textColor = colors.HexColor("#b3261e")
+    why = "toàn bộ số tiền đã hoàn trả" if reason == "refunded" else reason
+    return [paragraph(f"ĐÃ HỦY ngày {format_when(cancelled_at)}: {why}", alarm), Spacer(1, 4 * mm)]
+
+
 def _payer(content: dict[str, Any]) -> Flowable:
-    label, value = _style(10), _style(10, bold=True)
+    label, value = style(10), style(10, bold=True)
     rows = [
         ("Họ tên người nộp:", content["payer_name"] or "………………………………"),
         ("Địa chỉ:", content["payer_address"] or "………………………………"),
@@ -136,45 +153,44 @@ def _payer(content: dict[str, Any]) -> Flowable:
         ("Hình thức nộp:", ", ".join(METHOD_NAMES.get(m, m) for m in content["methods"])),
         ("Mã thanh toán:", ", ".join(dict.fromkeys(content["references"])) or "–"),
     ]
-    table = Table([[_text(a, label), _text(b, value)] for a, b in rows], colWidths=[40 * mm, 130 * mm])
+    table = Table([[paragraph(a, label), paragraph(b, value)] for a, b in rows], colWidths=[40 * mm, 130 * mm])
     table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("BOTTOMPADDING", (0, 0), (-1, -1), 1.5)]))
     return table
 
 
 def _lines(content: dict[str, Any]) -> Flowable:
-    regular, strong = _style(9.5), _style(9.5, bold=True)
-    right, strong_right = _style(9.5, align=RIGHT), _style(9.5, bold=True, align=RIGHT)
-    head = [_text("Nội dung", strong), _text("Loại", strong)]
-    head += [_text("Ngân sách hỗ trợ", strong_right), _text("Người nộp trả", strong_right)]
+    regular, strong = style(9.5), style(9.5, bold=True)
+    right, strong_right = style(9.5, align=RIGHT), style(9.5, bold=True, align=RIGHT)
+    head = [paragraph("Nội dung", strong), paragraph("Loại", strong)]
+    head += [paragraph("Ngân sách hỗ trợ", strong_right), paragraph("Người nộp trả", strong_right)]
     rows = [head]
     for line in content["lines"]:
-        name = _text(line["label_vi"], regular)
-        kind = _text(KIND_NAMES.get(line["kind"], line["kind"]), regular)
+        name = paragraph(line["label_vi"], regular)
+        kind = paragraph(KIND_NAMES.get(line["kind"], line["kind"]), regular)
         rows.append(
             [
                 name,
                 kind,
-                _text(format_dong(line["budget_dong"]), right),
-                _text(format_dong(line["citizen_dong"]), right),
+                paragraph(format_dong(line["budget_dong"]), right),
+                paragraph(format_dong(line["citizen_dong"]), right),
             ]
         )
     rows.append(
         [
-            _text("Cộng", strong),
-            _text("", strong),
-            _text(format_dong(content["budget_dong"]), strong_right),
-            _text(format_dong(content["due_dong"]), strong_right),
+            paragraph("Cộng", strong),
+            paragraph("", strong),
+            paragraph(format_dong(content["budget_dong"]), strong_right),
+            paragraph(format_dong(content["due_dong"]), strong_right),
         ]
     )
     table = Table(rows, colWidths=[76 * mm, 30 * mm, 32 * mm, 32 * mm], repeatRows=1)
-    grey = colors.HexColor("#8a8f98")
     table.setStyle(
         TableStyle(
             [
-                ("LINEABOVE", (0, 0), (-1, 0), 0.8, grey),
-                ("LINEBELOW", (0, 0), (-1, 0), 0.8, grey),
-                ("LINEBELOW", (0, 1), (-1, -2), 0.25, grey),
-                ("LINEBELOW", (0, -1), (-1, -1), 0.8, grey),
+                ("LINEABOVE", (0, 0), (-1, 0), 0.8, GREY),
+                ("LINEBELOW", (0, 0), (-1, 0), 0.8, GREY),
+                ("LINEBELOW", (0, 1), (-1, -2), 0.25, GREY),
+                ("LINEBELOW", (0, -1), (-1, -1), 0.8, GREY),
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ]
         )
@@ -185,21 +201,21 @@ def _lines(content: dict[str, Any]) -> Flowable:
 def _sum(content: dict[str, Any]) -> list[Flowable]:
     return [
         Spacer(1, 4 * mm),
-        _text(f"Số tiền người nộp đã trả: {format_dong(content['due_dong'])}", _style(11, bold=True)),
-        _text(f"Bằng chữ: {dong_in_words(content['due_dong'])}.", _style(10.5)),
+        paragraph(f"Số tiền người nộp đã trả: {format_dong(content['due_dong'])}", style(11, bold=True)),
+        paragraph(f"Bằng chữ: {dong_in_words(content['due_dong'])}.", style(10.5)),
     ]
 
 
 def _foot(content: dict[str, Any], *, check_code: str, check_url: str, issued_at: datetime) -> Flowable:
     picture = io.BytesIO(qr_png(check_url, scale=6))
     note = [
-        _text("Quét mã để kiểm tra biên lai", _style(9, bold=True)),
-        _text(f"Mã kiểm tra: {check_code}", _style(9)),
-        _text(f"Lập lúc {format_when(issued_at)}", _style(9)),
+        paragraph("Quét mã để kiểm tra biên lai", style(9, bold=True)),
+        paragraph(f"Mã kiểm tra: {check_code}", style(9)),
+        paragraph(f"Lập lúc {format_when(issued_at)}", style(9)),
     ]
     sign = [
-        _text("ĐƠN VỊ THU", _style(10, bold=True, align=CENTRE)),
-        _text(str(content["agency_name"]), _style(10, align=CENTRE)),
+        paragraph("ĐƠN VỊ THU", style(10, bold=True, align=CENTRE)),
+        paragraph(str(content["agency_name"]), style(10, align=CENTRE)),
     ]
     table = Table([[Image(picture, 28 * mm, 28 * mm), note, sign]], colWidths=[32 * mm, 68 * mm, 70 * mm])
     table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP")]))
@@ -214,11 +230,11 @@ def _matrix(payload: str) -> "qrcode.QRCode[Any]":
 
 
 def qr_png(payload: str, *, scale: int = 8) -> bytes:
-    """A QR code as PNG, `scale` pixels a module, with its quiet zone."""
+    """A QR code as PNG, `scale` pixels a module, with its quiet zone; printed at 300 dots an inch it is sharp."""
     code = _matrix(payload)
     code.box_size = scale
     out = io.BytesIO()
-    code.make_image().save(out)
+    code.make_image().save(out, dpi=(300, 300))
     return out.getvalue()
 
 

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from services.payment.contract import AttemptStatus, PaymentStatus, RefundStatus
+from services.payment.contract import (
+    AttemptStatus,
+    DisputeStatus,
+    Method,
+    MoneyPolicy,
+    PaymentStatus,
+    RefundStatus,
+    VoucherStatus,
+)
 
 Ended = Literal["expired", "cancelled"]
 
@@ -52,6 +60,34 @@ REFUND_EDGES: Mapping[tuple[RefundStatus, RefundStatus], str] = {
 }
 """Every change a refund may make and the fact it writes (with `excess_` before it when held money is returned)."""
 
+DISPUTE_EDGES: Mapping[tuple[DisputeStatus | None, DisputeStatus], str] = {
+    (None, "inquiry"): "inquiry_opened",
+    (None, "needs_response"): "dispute_opened",
+    ("inquiry", "closed"): "inquiry_closed",
+    ("inquiry", "needs_response"): "dispute_opened",
+    ("needs_response", "under_review"): "dispute_answered",
+    ("needs_response", "won"): "dispute_won",
+    ("needs_response", "lost"): "dispute_lost",
+    ("under_review", "won"): "dispute_won",
+    ("under_review", "lost"): "dispute_lost",
+}
+"""Every change of a dispute and the fact it writes; None before we knew of it."""
+
+VOUCHER_EDGES: frozenset[tuple[VoucherStatus, VoucherStatus]] = frozenset(
+    {
+        ("prepared", "sent"),
+        ("sent", "accepted"),
+        ("sent", "refused"),
+        ("accepted", "paid"),
+        ("accepted", "refused"),
+        # The treasury may pay without saying first that it will.
+        ("sent", "paid"),
+        # A counter pays the paper out itself.
+        ("prepared", "paid"),
+    }
+)
+"""Every change of a refund voucher. A refused one ends; its refund waits for another voucher."""
+
 PAYMENT_EDGES: frozenset[tuple[PaymentStatus, PaymentStatus]] = frozenset(
     {
         *(("open", new) for new in ("pending", "partially_paid", "paid", "expired", "cancelled")),
@@ -76,7 +112,9 @@ class ForbiddenMove(AssertionError):
 class Standing:
     """What a payment's facts add up to, in đồng.
 
-    `held_*` is asked for by refunds that are not finished. Excess leaves `excess_dong` when its refund is approved.
+    `held_*` is asked for by refunds that are not finished, for excess also by open disputes. Excess leaves
+    `excess_dong` when its refund is approved. `disputed_dong` is taken by disputes not decided, `lost_dong` by those
+    lost.
     """
 
     due_dong: int
@@ -85,6 +123,8 @@ class Standing:
     held_dong: int = 0
     excess_dong: int = 0
     excess_held_dong: int = 0
+    disputed_dong: int = 0
+    lost_dong: int = 0
     ended: Ended | None = None
     live: AttemptStatus | None = None
 
@@ -96,12 +136,12 @@ class Standing:
     @property
     def refundable_dong(self) -> int:
         """What a new refund of bill money may ask for."""
-        return self.paid_dong - self.refunded_dong - self.held_dong
+        return max(0, self.paid_dong - self.refunded_dong - self.held_dong - self.disputed_dong - self.lost_dong)
 
     @property
     def returnable_excess_dong(self) -> int:
         """What a new refund of held excess may ask for."""
-        return self.excess_dong - self.excess_held_dong
+        return max(0, self.excess_dong - self.excess_held_dong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +153,8 @@ class Effect:
     held: int = 0
     excess: int = 0
     excess_held: int = 0
+    disputed: int = 0
+    lost: int = 0
     ended: Ended | None = None
     live: AttemptStatus | None = None
     ends_live: bool = False
@@ -149,6 +191,20 @@ EFFECTS: Mapping[str, Effect] = {
     "excess_refund_succeeded": Effect(),
     "excess_refund_failed": Effect(excess=1),
     "excess_refund_returned": Effect(excess=1),
+    "inquiry_opened": Effect(),
+    "inquiry_closed": Effect(),
+    "dispute_opened": Effect(disputed=1),
+    "dispute_answered": Effect(),
+    "dispute_won": Effect(disputed=-1),
+    "dispute_lost": Effect(disputed=-1, lost=1),
+    "excess_dispute_opened": Effect(excess_held=1),
+    "excess_dispute_won": Effect(excess_held=-1),
+    "excess_dispute_lost": Effect(excess=-1, excess_held=-1),
+    "voucher_prepared": Effect(),
+    "voucher_sent": Effect(),
+    "voucher_accepted": Effect(),
+    "voucher_refused": Effect(),
+    "voucher_paid": Effect(),
     "receipt_issued": Effect(),
     "receipt_cancelled": Effect(),
     "reminded": Effect(),
@@ -166,6 +222,8 @@ def after(standing: Standing, kind: str, amount_dong: int) -> Standing:
         held_dong=standing.held_dong + effect.held * amount_dong,
         excess_dong=standing.excess_dong + effect.excess * amount_dong,
         excess_held_dong=standing.excess_held_dong + effect.excess_held * amount_dong,
+        disputed_dong=standing.disputed_dong + effect.disputed * amount_dong,
+        lost_dong=standing.lost_dong + effect.lost * amount_dong,
         ended=effect.ended or standing.ended,
         live=None if effect.ends_live else effect.live or standing.live,
     )
@@ -218,6 +276,63 @@ def refund_fact(old: RefundStatus, new: RefundStatus, *, source: str) -> str:
     return f"excess_{kind}" if source == "excess" else kind
 
 
+def dispute_fact(old: DisputeStatus | None, new: DisputeStatus) -> str:
+    """The fact a dispute's change writes. Raises ForbiddenMove when the table has no such edge."""
+    if (old, new) not in DISPUTE_EDGES:
+        raise ForbiddenMove(f"a dispute cannot go from {old} to {new}")
+    return DISPUTE_EDGES[(old, new)]
+
+
+def dispute_steps(now: DisputeStatus, to: DisputeStatus) -> list[DisputeStatus]:
+    """The edges that lead a dispute to where the gateway says it is; none when that is older than what is known."""
+    if now == to:
+        return []
+    if (now, to) in DISPUTE_EDGES:
+        return [to]
+    if now == "inquiry":
+        return ["needs_response", *dispute_steps("needs_response", to)]
+    return []
+
+
+def online_methods(standing: Standing, live_method: Method | None) -> tuple[Method, ...]:
+    """The ways to pay that a citizen may choose now by themselves.
+
+    None beside a courier or counter that will ask for the same money, none while it is not known whether money was
+    taken, none for a bill that needs nothing.
+    """
+    if standing.remaining_dong <= 0 or standing.live == "unknown":
+        return ()
+    if live_method in ("cash_on_delivery", "cash_at_counter"):
+        return ()
+    return ("vietqr", "card")
+
+
+def policy_for(standing: Standing, amount_dong: int, *, came_before: bool) -> MoneyPolicy:
+    """What is done with money that comes in for a bill: what it needs is applied, the rest is held, and this is why.
+
+    `came_before` says that other money has come in for the bill. Nothing is ever refused: it has been paid.
+    """
+    remaining = standing.remaining_dong
+    if 0 < amount_dong < remaining:
+        return "underpaid"
+    if amount_dong == remaining:
+        return "applied"
+    if standing.ended is not None:
+        return "paid_late"
+    return "paid_twice" if came_before and remaining == 0 else "overpaid"
+
+
+GATEWAY_DISPUTES: Mapping[str, DisputeStatus] = {
+    "warning_needs_response": "inquiry",
+    "warning_under_review": "inquiry",
+    "warning_closed": "closed",
+    "needs_response": "needs_response",
+    "under_review": "under_review",
+    "won": "won",
+    "lost": "lost",
+}
+"""What the gateway's words for disputes mean here; any other word changes nothing and is looked at by people."""
+
 GATEWAY_STATUSES: Mapping[str, AttemptStatus] = {
     "requires_payment_method": "pending",
     "requires_confirmation": "pending",
@@ -225,6 +340,7 @@ GATEWAY_STATUSES: Mapping[str, AttemptStatus] = {
     "processing": "pending",
     "requires_capture": "pending",
     "canceled": "cancelled",
+    "failed": "failed",
     "succeeded": "succeeded",
 }
 """What the gateway's words mean here; any other word means `unknown`, never something hopeful."""

@@ -1,6 +1,6 @@
 """What the payment service is told by its environment: `PAYMENT_…`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, HttpUrl, SecretStr
 
@@ -32,6 +32,17 @@ class PaymentSettings(ServiceSettings):
     gateway_total_seconds: Annotated[float, Field(gt=0, le=45)] = 20.0
     """All retries of one call together."""
 
+    card_gateway: Literal["wire", "redirect"] = "wire"
+    """Where new card attempts go: the gateway above, or the redirect gateway below. Old ones stay where they are."""
+    redirect_pay_url: HttpUrl | None = None
+    """Page of a redirect gateway (VNPAY's wire 2.1.0) to which payers are led. Unset: there is none."""
+    redirect_api_url: HttpUrl | None = None
+    """Address of its transaction API (queries and refunds)."""
+    redirect_terminal: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    """Our terminal code there."""
+    redirect_secret: SecretStr | None = None
+    """Signs links, notices and answers of the redirect gateway."""
+
     bank_url: HttpUrl
     """Base address of the collecting bank's API (transfer orders)."""
     bank_key: SecretStr
@@ -60,5 +71,8 @@ class PaymentSettings(ServiceSettings):
     """Life of a cash attempt when the caller names none; never beyond the bill's own."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Pause between two rounds of expiry, re-queries and refund execution."""
+    refund_after_settlement: Literal["treasury_voucher", "gateway"] = "treasury_voucher"
+    """How a card's money goes back once the gateway has settled it: by an order to the State Treasury, or still by the
+    gateway where the agency keeps its revenue on the collecting account."""
     bank_overdue_days: Annotated[int, Field(ge=1, le=30)] = 3
     """Days after which money expected on a statement and not seen there is a break."""

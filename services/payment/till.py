@@ -4,11 +4,12 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from kit.db import Sessions
 from kit.web import LOCAL_ZONE
 from services.payment.bank import BankClient
-from services.payment.gateway import GatewayClient
+from services.payment.gateway import Gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Terms:
     vietqr_attempt_seconds: int
     cash_attempt_seconds: int
     bank_overdue_days: int
+    refund_after_settlement: Literal["treasury_voucher", "gateway"] = "treasury_voucher"
 
     def code_for(self, *parts: str) -> str:
         """An unguessable code that proves we wrote `parts`: 32 hexadecimal digits of HMAC-SHA256."""
@@ -42,7 +44,7 @@ class Till:
     """Handed to the operations that reach outside."""
 
     sessions: Sessions
-    gateway: GatewayClient
+    gateway: Gateway
     bank: BankClient
     terms: Terms
 

@@ -44,8 +44,10 @@ def write(code: VietQr) -> str:
     """The payload of a code. Raises InvalidQr when a part does not fit its field."""
     if not re.fullmatch(r"\d{6}", code.bin) or not re.fullmatch(r"[A-Za-z0-9]{1,19}", code.account):
         raise InvalidQr("the BIN has six digits, the account up to 19 letters and digits")
-    if len(code.content) > CONTENT_LENGTH or not code.content.isascii():
-        raise InvalidQr(f"the content has at most {CONTENT_LENGTH} ASCII characters")
+    if code.service not in SERVICES:
+        raise InvalidQr("the service is none of the scheme's")
+    if not re.fullmatch(rf"[ -~]{{0,{CONTENT_LENGTH}}}", code.content):
+        raise InvalidQr(f"the content has at most {CONTENT_LENGTH} printable ASCII characters")
     if code.amount_dong is not None and not 0 < code.amount_dong < 10**13:
         raise InvalidQr("the amount has 1 to 13 digits")
     beneficiary = _field("00", code.bin) + _field("01", code.account)

@@ -302,8 +302,10 @@ def settings_for(url: str, **changes: Any) -> PaymentSettings:
 
 
 @asynccontextmanager
-async def world_on(url: str, issuer: Issuer, folder: Path, **changes: Any) -> AsyncIterator[World]:
-    """A world on a database; several may share one, as several processes do."""
+async def outside_of(
+    folder: Path,
+) -> AsyncIterator[tuple[dict[str, httpx.AsyncBaseTransport], httpx.AsyncClient, httpx.AsyncClient]]:
+    """The sandbox gateway and bank on files in `folder`: how to reach them, and a client of each for the test."""
     gateway_settings = GatewaySettings(
         key="sk_test_key", webhook_secret=GATEWAY_SECRET, public_url="http://gateway.test"
     )
@@ -312,22 +314,35 @@ async def world_on(url: str, issuer: Issuer, folder: Path, **changes: Any) -> As
         BankSettings(bin="970415", account=ACCOUNT, holder="KHO BAC NHA NUOC", holder_key="bank-key"),
         folder / "bank.sqlite",
     )
-    line = Switchboard({"gateway.test": httpx.ASGITransport(gateway_app), "bank.test": httpx.ASGITransport(bank_app)})
+    routes: dict[str, httpx.AsyncBaseTransport] = {
+        "gateway.test": httpx.ASGITransport(gateway_app),
+        "bank.test": httpx.ASGITransport(bank_app),
+    }
     async with (
-        httpx.AsyncClient(transport=line) as outside,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(gateway_app),
             base_url="http://gateway.test",
             headers={"authorization": "Bearer sk_test_key"},
         ) as gateway,
         httpx.AsyncClient(transport=httpx.ASGITransport(bank_app), base_url="http://bank.test") as bank,
-        asyncpg.create_pool(url, min_size=1, max_size=2) as pool,
     ):
-        app = create_app(settings_for(url, **changes), outside=outside)
-        async with running(app, issuer) as client:
-            # The test decides when webhooks are worked on.
-            app.state.inbox_wake = asyncio.Event()
-            yield World(client, gateway, bank, line, app, issuer, pool)
+        yield routes, gateway, bank
+
+
+@asynccontextmanager
+async def world_on(url: str, issuer: Issuer, folder: Path, **changes: Any) -> AsyncIterator[World]:
+    """A world on a database; several may share one, as several processes do."""
+    async with outside_of(folder) as (routes, gateway, bank):
+        line = Switchboard(routes)
+        async with (
+            httpx.AsyncClient(transport=line) as outside,
+            asyncpg.create_pool(url, min_size=1, max_size=2) as pool,
+        ):
+            app = create_app(settings_for(url, **changes), outside=outside)
+            async with running(app, issuer) as client:
+                # The test decides when webhooks are worked on.
+                app.state.inbox_wake = asyncio.Event()
+                yield World(client, gateway, bank, line, app, issuer, pool)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ async def prove_the_books(database: asyncpg.Pool) -> None:
     await _payments_are_their_facts(database)
     await _payments_are_their_ledger(database)
     await _suspense_is_explained(database)
+    await _disputes_are_held(database)
+    await _numbers_have_no_gaps(database)
 
 
 async def _payments_are_their_facts(database: asyncpg.Pool) -> None:
@@ -36,7 +38,7 @@ async def _payments_are_their_facts(database: asyncpg.Pool) -> None:
 async def _payments_are_their_ledger(database: asyncpg.Pool) -> None:
     rows = await database.fetch(
         """
-        select p.id, p.due_dong, p.paid_dong, p.ended, p.excess_dong,
+        select p.id, p.due_dong, p.paid_dong, p.ended, p.excess_dong, p.lost_dong,
                coalesce((select sum(e.amount_dong) from entry e join journal j on j.id = e.journal_id
                          where e.account = 'citizen_receivable' and j.payment_id = p.id), 0) as receivable,
                coalesce((select -sum(e.amount_dong) from entry e join journal j on j.id = e.journal_id
@@ -48,7 +50,8 @@ async def _payments_are_their_ledger(database: asyncpg.Pool) -> None:
         """
     )
     for row in rows:
-        assert row["receivable"] == (0 if row["ended"] else row["due_dong"] - row["paid_dong"]), dict(row)
+        unpaid = 0 if row["ended"] else row["due_dong"] - row["paid_dong"]
+        assert row["receivable"] == unpaid + row["lost_dong"], dict(row)
         assert row["suspense"] == row["excess_dong"], dict(row)
         assert row["standing_lines"] == (row["paid_dong"] if row["ended"] else row["due_dong"]), dict(row)
 
@@ -61,3 +64,18 @@ async def _suspense_is_explained(database: asyncpg.Pool) -> None:
         "select coalesce(sum(amount_dong), 0) from break where account = 'suspense' and status = 'open'"
     )
     assert held == excess + asked
+
+
+async def _disputes_are_held(database: asyncpg.Pool) -> None:
+    held = await database.fetchval("select coalesce(sum(amount_dong), 0) from entry where account = 'dispute_hold'")
+    open_ = "select coalesce(sum(amount_dong), 0) from dispute where holds_money and closed_at is null"
+    assert held == await database.fetchval(open_)
+
+
+async def _numbers_have_no_gaps(database: asyncpg.Pool) -> None:
+    for table, counter, key in (("receipt", "receipt_series", "series"), ("voucher", "voucher_year", "year")):
+        counted = await database.fetch(f"select {key} as name, last_serial from {counter}")
+        for row in counted:
+            query = f"select serial from {table} where {key} = $1 order by serial"
+            serials = [found["serial"] for found in await database.fetch(query, row["name"])]
+            assert serials == list(range(1, row["last_serial"] + 1))

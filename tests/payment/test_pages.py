@@ -155,6 +155,9 @@ async def test_every_code_of_the_contract_has_words(world: World) -> None:
             "refund_route": get_args(contract.Refund.model_fields["route"].annotation),
             "account_kind": get_args(ledger.AccountKind),
             "fact": tuple(rules.EFFECTS),
+            "dispute_status": get_args(contract.DisputeStatus),
+            "voucher_status": get_args(contract.VoucherStatus),
+            "policy": get_args(contract.MoneyPolicy),
         }.items():
             assert set(codes) <= set(getattr(words, table)), table
         for account in ledger.KINDS:
@@ -473,7 +476,7 @@ async def test_the_pay_page_in_its_other_states(world: World) -> None:
     page = await citizen.open(pay_path(partial))
     assert "60.000 ₫" in page
     assert "Đã nộp một phần" in page
-    assert "Nộp thừa 40.000 ₫" in await citizen.open(pay_path(excess))
+    assert "Đang giữ của quý vị 40.000 ₫" in await citizen.open(pay_path(excess))
     page = await citizen.open(pay_path(cash))
     assert "bưu tá" in page
     assert "/attempts" not in page

@@ -374,7 +374,7 @@ async def test_a_refund_whose_process_died_after_approval_is_finished(
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("services.payment.operations.refunds._send_to_gateway", dies)
+        patch.setattr("services.payment.operations.refund_routes._send_to_gateway", dies)
         with pytest.raises(asyncio.CancelledError):
             await world.call("POST", f"/v1/refunds/{refund['id']}/decision", decision, subject="ke-toan-truong")
     between = await world.ok("GET", f"/v1/refunds/{refund['id']}")

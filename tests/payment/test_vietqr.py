@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.ids import new_reference
+from sandbox.bank.content import BANKS, LONGEST, mangled
 from services.payment.vietqr import InvalidQr, VietQr, crc16, read, references_in, write
 
 # fmt: off
@@ -138,3 +139,91 @@ def test_any_content_can_be_searched(content: str) -> None:
     for found in references_in(content):
         assert found.startswith("LT")
         assert len(found) == 11
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        VietQr("97041", "113366668888"),
+        VietQr("97041A", "113366668888"),
+        VietQr("970415", ""),
+        VietQr("970415", "1" * 20),
+        VietQr("970415", "1133-6666"),
+        VietQr("970415", "113366668888", service="QRIBFTTX"),
+        VietQr("970415", "113366668888", content="x" * 26),
+        VietQr("970415", "113366668888", content="Lệ phí"),
+        VietQr("970415", "113366668888", content="a\nb"),
+    ],
+)
+def test_what_does_not_fit_its_field_is_not_written(code: VietQr) -> None:
+    with pytest.raises(InvalidQr):
+        write(code)
+
+
+LIES = {
+    "the account template longer than the code": BEGINNING.replace("3853", "3899") + "53037045802VN",
+    "the account template shorter": BEGINNING.replace("3853", "3852") + "53037045802VN",
+    "the beneficiary longer than its template": BEGINNING.replace("0123", "0199") + "53037045802VN",
+    "the account longer than the beneficiary": BEGINNING.replace("0109257", "0119257") + "53037045802VN",
+    "the BIN longer": BEGINNING.replace("0006970416", "0007970416") + "53037045802VN",
+    "the content longer": BEGINNING + "53037045802VN" + "62150899Chuyen tien",
+    "an empty field": BEGINNING + "53037045802VN" + "6200",
+    "a length without digits": BEGINNING + "53037045802VN" + "62AB0811Chuyen tien",
+    "a length of other digits": BEGINNING + "53037045802VN" + "62\u0661\u0665",
+    "an amount of nothing": BEGINNING + "530370454010" + "5802VN",
+    "an amount below nothing": BEGINNING + "5303704540650000"[:-8] + "5405-1000" + "5802VN",
+    "an amount that begins with nothing": BEGINNING + "5303704540500500" + "5802VN",
+    "an amount in powers": BEGINNING + "530370454031e5" + "5802VN",
+    "an amount of fourteen digits": BEGINNING + "53037045414" + "9" * 14 + "5802VN",
+    "the checksum not at the end": BEGINNING + "53037045802VN" + "63049999" + "5303704",
+    "no account": "000201010211" + "53037045802VN",
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_code_that_lies_is_refused_although_its_checksum_is_right(name: str) -> None:
+    with pytest.raises(InvalidQr):
+        read(sealed(LIES[name]))
+
+
+def test_the_checksum_counts_in_either_case() -> None:
+    payload = next(payload for payload in VALID if payload.endswith("6ad9"))
+
+    assert read(payload) == read(payload[:-4] + "6AD9")
+
+
+def test_a_published_code_with_the_wrong_version_is_refused_although_its_checksum_is_right() -> None:
+    payload = next(iter(VALID))
+
+    with pytest.raises(InvalidQr, match="version"):
+        read(sealed("000200" + payload[6:-8]))
+
+
+NAMES = ("NGUYEN VAN AN", "LÊ THỊ LT", "Trần Thị Thanh Thủy Đoàn Lê Hoàng Phương Ngọc Bảo Trân", "O")
+
+
+def test_our_reference_survives_what_every_bank_of_the_sandbox_does_to_it() -> None:
+    seen = set()
+    for number in range(400):
+        reference = new_reference("LT")
+        content = mangled(
+            reference.lower() if number % 3 == 0 else reference,
+            seed="s",
+            number=number,
+            payer_name=NAMES[number % len(NAMES)],
+            payer_account=f"{number:010d}",
+            payer_bin=BANKS[number % len(BANKS)],
+            account="113366668888",
+        )
+        seen.add(content.replace(reference, "").rstrip("0123456789")[:6])
+
+        assert reference in references_in(content)
+        assert content.isascii()
+        assert len(content) <= LONGEST
+    assert len(seen) > 10
+
+
+def test_a_content_cut_inside_the_reference_names_nobody() -> None:
+    reference = new_reference("LT")
+
+    assert [references_in(f"CT DEN:123 {reference[:length]}") for length in range(len(reference))] == [()] * 11

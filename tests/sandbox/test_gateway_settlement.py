@@ -49,6 +49,7 @@ async def totals(gateway: httpx.AsyncClient) -> dict[str, Any]:
         books["charges_dong"]
         - books["refunds_dong"]
         + books["refund_failures_dong"]
+        - books["disputes_dong"]
         - books["fees_dong"]
         - books["payouts_dong"]
         + books["payout_failures_dong"]

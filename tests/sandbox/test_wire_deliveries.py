@@ -51,7 +51,7 @@ async def test_a_message_nobody_takes_is_abandoned_after_the_last_attempt(tmp_pa
 
     (entry,) = deliveries.log(message="msg_1")
     assert (entry["state"], entry["attempts"], entry["last_status"]) == ("abandoned", 3, None)
-    assert str(entry["last_error"]).startswith("ConnectError")
+    assert str(entry["last_error"]).startswith("ConnectionRefusedError")
     state.close()
 
 

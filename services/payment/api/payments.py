@@ -48,7 +48,6 @@ Writer = Annotated[Principal, Depends(require("payments:write"))]
 
 PNG: dict[int | str, dict[str, object]] = {200: {"content": {"image/png": {}}, "description": "A PNG image"}}
 SVG: dict[int | str, dict[str, object]] = {200: {"content": {"image/svg+xml": {}}, "description": "An SVG image"}}
-PDF: dict[int | str, dict[str, object]] = {200: {"content": {"application/pdf": {}}, "description": "A PDF document"}}
 
 
 async def _shown(session: SessionDep, payment_id: str, terms: Terms) -> Payment:
@@ -169,32 +168,6 @@ async def _qr_payload(session: SessionDep, payment_id: str, terms: Terms) -> str
             "No VietQR attempt is waiting; start one first.",
         )
     return payload
-
-
-@router.get("/v1/payments/{payment_id}/receipt.pdf", tags=["receipts"], response_class=Response, responses=PDF)
-async def receipt_pdf(payment_id: PaymentId, session: SessionDep, terms: TermsDep, _: Reader) -> Response:
-    """The receipt of a paid bill; 404 before it is issued."""
-    await _shown(session, payment_id, terms)
-    return await rendered_receipt(session, payment_id, terms)
-
-
-async def rendered_receipt(session: SessionDep, payment_id: str, terms: Terms) -> Response:
-    """The receipt of a bill as a PDF answer."""
-    receipt = await queries.receipt_of(session, payment_id)
-    if receipt is None:
-        raise PaymentUnknown(
-            "Khoản thu chưa nộp đủ nên chưa có biên lai.", "The bill is not fully paid, so it has no receipt yet."
-        )
-    document = receipts.receipt_pdf(
-        receipt.content,
-        number=receipt.number,
-        check_code=receipt.check_code,
-        check_url=f"{terms.public_url}/receipts/check?number={receipt.number}&code={receipt.check_code}",
-        issued_at=receipt.issued_at,
-        cancelled_at=receipt.cancelled_at,
-    )
-    name = f'inline; filename="{receipt.number}.pdf"'
-    return Response(document, media_type="application/pdf", headers={"Content-Disposition": name})
 
 
 @router.put(

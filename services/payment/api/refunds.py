@@ -8,6 +8,7 @@ from kit.auth import Principal, require
 from kit.db import SessionDep, UnitOfWorkRoute, transaction
 from services.payment.api.parameters import LIMIT, Cursor, Limit, PaymentId, RefundId, TillDep
 from services.payment.contract import DecideRefund, Refund, RefundPage, RefundStatus, RequestRefund, SettleRefund
+from services.payment.operations import refund_routes, refund_state, vouchers
 from services.payment.operations import refunds as operations
 from services.payment.queries import refunds as queries
 
@@ -23,7 +24,7 @@ async def _shown(session: SessionDep, refund_id: str) -> Refund:
     await session.flush()
     refund = await queries.refund_by_id(session, refund_id)
     if refund is None:
-        raise operations.refund_unknown()
+        raise refund_state.refund_unknown()
     return refund
 
 
@@ -66,13 +67,13 @@ async def decide_refund(
 ) -> Refund:
     """Never by the person who asked. An approved refund goes back at once the way the money came."""
     async with transaction(till.sessions) as own:
-        await operations.decide_refund(own, refund_id, body, actor=caller.actor)
-    await operations.execute_refund(till, refund_id)
+        await operations.decide_refund(own, refund_id, body, till.terms, actor=caller.actor)
+    await refund_routes.execute_refund(till, refund_id)
     return await _shown(session, refund_id)
 
 
 @router.post("/v1/refunds/{refund_id}/settle", summary="A voucher has been paid out")
 async def settle_refund(refund_id: RefundId, body: SettleRefund, session: SessionDep, caller: Settler) -> Refund:
     """Told by the treasury or the counter, for money that could not go back the way it came."""
-    await operations.settle_voucher(session, refund_id, body, actor=caller.actor)
+    await vouchers.settle_vouchers(session, refund_id, body, actor=caller.actor)
     return await _shown(session, refund_id)

@@ -19,13 +19,14 @@ from services.payment.models.bills import (
     Payment,
     PaymentLine,
     PaymentShare,
-    Receipt,
-    ReceiptSeries,
 )
 from services.payment.models.books import Account, DayClose, DayRun, EntryRow, JournalRow
+from services.payment.models.disputes import Dispute
 from services.payment.models.news import Inbound, OutboxEvent, WebhookDelivery, WebhookEndpoint, outbox
+from services.payment.models.receipts import Receipt, ReceiptForm, ReceiptSeries
 from services.payment.models.refunds import Refund, RefundLeg, RefundPart
 from services.payment.models.registry import Model
+from services.payment.models.vouchers import Voucher, VoucherEvent, VoucherYear
 
 __all__ = [
     "Account",
@@ -35,6 +36,7 @@ __all__ = [
     "BreakNote",
     "DayClose",
     "DayRun",
+    "Dispute",
     "EntryRow",
     "Fact",
     "Inbound",
@@ -50,6 +52,7 @@ __all__ = [
     "Payout",
     "PayoutItem",
     "Receipt",
+    "ReceiptForm",
     "ReceiptSeries",
     "Refund",
     "RefundLeg",
@@ -57,6 +60,9 @@ __all__ = [
     "Remittance",
     "Statement",
     "StatementLine",
+    "Voucher",
+    "VoucherEvent",
+    "VoucherYear",
     "WebhookDelivery",
     "WebhookEndpoint",
     "outbox",

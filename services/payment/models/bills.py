@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from kit.db import Instant, Json
@@ -20,6 +20,10 @@ class Payment(Model, table=True):
         CheckConstraint(
             "held_dong >= 0 and refunded_dong >= 0 and held_dong + refunded_dong <= paid_dong",
             name="refunds_within_paid",
+        ),
+        CheckConstraint(
+            "disputed_dong >= 0 and lost_dong >= 0 and disputed_dong + lost_dong <= paid_dong",
+            name="disputes_within_paid",
         ),
         CheckConstraint("excess_held_dong between 0 and excess_dong", name="excess_held_within_excess"),
         CheckConstraint("ended is null or ended in ('expired', 'cancelled')", name="ended_known"),
@@ -54,6 +58,8 @@ class Payment(Model, table=True):
     held_dong: int = dong(0)
     excess_dong: int = dong(0)
     excess_held_dong: int = dong(0)
+    disputed_dong: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    lost_dong: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     ended: str | None = None
     live: str | None = None
     budget_released: bool = False
@@ -187,6 +193,7 @@ class Intake(Model, table=True):
         CheckConstraint("applied_returned_dong between 0 and applied_dong", name="applied_returned_within"),
         CheckConstraint("excess_returned_dong between 0 and excess_dong", name="excess_returned_within"),
         one_of("source", "gateway", "bank", "cash"),
+        one_of("policy", "applied", "underpaid", "overpaid", "paid_twice", "paid_late", "assigned"),
     )
 
     id: str = Field(primary_key=True)
@@ -204,6 +211,8 @@ class Intake(Model, table=True):
     payer_account: str | None = None
     payer_name: str | None = None
     collector: str | None = None
+    policy: str = Field(default="applied", sa_column_kwargs={"server_default": "applied"})
+    """What was done with it and why."""
     received_at: datetime = Field(sa_type=Instant)
     recorded_at: datetime = Field(sa_type=Instant)
 
@@ -217,33 +226,3 @@ class Payer(Model, table=True):
     name: str
     address: str = ""
     updated_at: datetime = Field(sa_type=Instant)
-
-
-class ReceiptSeries(Model, table=True):
-    """Counts the receipts of a series; its row lock is what keeps the numbers without gaps."""
-
-    __tablename__ = "receipt_series"
-    __table_args__ = (CheckConstraint("last_serial >= 0", name="counts_up"),)
-
-    series: str = Field(primary_key=True)
-    last_serial: int = 0
-
-
-class Receipt(Model, table=True):
-    """A receipt as issued. The content is a snapshot; only a full refund changes it, by cancelling."""
-
-    __tablename__ = "receipt"
-    __table_args__ = (
-        UniqueConstraint("series", "serial", name="uq_receipt_series_serial"),
-        CheckConstraint("amount_dong >= 0 and serial > 0", name="counts_up"),
-    )
-
-    number: str = Field(primary_key=True)
-    series: str = Field(foreign_key="receipt_series.series")
-    serial: int
-    payment_id: str = Field(foreign_key="payment.id", unique=True)
-    amount_dong: int = dong()
-    check_code: str
-    content: dict[str, Any] = Field(sa_type=Json)
-    issued_at: datetime = Field(sa_type=Instant)
-    cancelled_at: datetime | None = Field(default=None, sa_type=Instant)

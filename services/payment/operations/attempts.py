@@ -22,10 +22,13 @@ from services.payment.models import Attempt, Intake, Payment
 from services.payment.operations.money import Arrival, move_attempt, receive
 from services.payment.operations.payments import cancel_now, live_attempt
 from services.payment.operations.posting import SYSTEM, announce, locked_payment, record, standing_of
-from services.payment.problems import AttemptLive, GatewayAway, NothingToCollect
+from services.payment.problems import AttemptLive, CashExpected, GatewayAway, NothingToCollect
 from services.payment.till import Terms, Till
 
 log = logging.getLogger(__name__)
+
+CITIZEN = "citizen"
+"""Actor of what somebody does who followed the link of a bill."""
 
 _CANCELLABLE = frozenset({"requires_payment_method", "requires_confirmation", "requires_action", "processing"})
 _CREATE_KEY_SECONDS = 23 * 3_600
@@ -137,10 +140,26 @@ def _attempt_live(live: Attempt | None) -> AttemptLive:
 
 
 async def _give_up_live(till: Till, payment_id: str, *, actor: str) -> None:
-    """End the live attempt so that another can start; an unknown one stays and blocks."""
+    """End the live attempt so that another can start; an unknown one stays and blocks.
+
+    Raises CashExpected when a citizen would turn a courier away who will ask for the same money.
+    """
     async with transaction(till.sessions) as session:
         payment = await locked_payment(session, payment_id)
         live = await live_attempt(session, payment_id)
+        if (
+            live is not None
+            and actor == CITIZEN
+            and live.method
+            not in rules.online_methods(
+                standing_of(payment),
+                live.method,  # type: ignore[arg-type]
+            )
+        ):
+            raise CashExpected(
+                "Khoản này đã hẹn nộp tiền mặt hoặc đang chờ xác nhận; muốn đổi cách nộp, hãy hỏi nơi nộp hồ sơ.",
+                "Cash is expected for this bill, or an answer is waited for; ask the place of filing to change it.",
+            )
         if live is None or live.status == "unknown":
             return
         if live.method != "card":
@@ -230,6 +249,7 @@ async def _create_intent(till: Till, attempt: Attempt, payment: Payment) -> Inte
             },
             key=f"{attempt.id}:payment_intents.create",
             payment_method=attempt.payment_method,
+            expires_at=attempt.expires_at,
         )
     except GatewayUnreachable as error:
         raise _Unsure(str(error)) from error

@@ -1,13 +1,14 @@
 """Webhooks in: stored once as received, answered, then worked on until understood, whatever dies in between."""
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import httpx
 from pydantic import ValidationError
+from sqlalchemy import bindparam, update
 from sqlalchemy import select as core_select
-from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
@@ -20,7 +21,8 @@ from services.payment.gateway import GatewayError, GatewayRefused
 from services.payment.models import Attempt, Inbound
 from services.payment.operations.attempts import fold_intent
 from services.payment.operations.credits import take_credit
-from services.payment.operations.refunds import fold_gateway_refund
+from services.payment.operations.disputes import fold_dispute
+from services.payment.operations.refund_routes import fold_gateway_refund
 from services.payment.till import Till
 
 log = logging.getLogger(__name__)
@@ -51,8 +53,38 @@ async def store(session: AsyncSession, *, source: str, event_id: str, kind: str,
     return made.rowcount == 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A webhook to work on."""
+
+    id: str
+    source: str
+    kind: str
+    body: dict[str, Any]
+
+
 async def work_once(till: Till) -> int:
-    """Work on the due webhooks, oldest first; how many there were. Several workers may run."""
+    """Work on the due webhooks, oldest first; how many there were. Several workers may run.
+
+    What was understood is ticked off together at the end: whoever dies before that leaves work whose repetition
+    changes nothing.
+    """
+    jobs = await _lease(till)
+    done = [{"row": job.id, "result": result} for job in jobs if (result := await _work_on(till, job)) is not None]
+    if done:
+        table = Inbound.__table__  # type: ignore[attr-defined]
+        async with transaction(till.sessions) as session:
+            await (await session.connection()).execute(
+                update(table)
+                .where(table.c.id == bindparam("row"))
+                .values(processed_at=now(), attempts=table.c.attempts + 1, last_result=bindparam("result")),
+                done,
+            )
+    return len(jobs)
+
+
+async def _lease(till: Till) -> list[_Job]:
+    """Take the due webhooks for a while; other workers leave them alone meanwhile."""
     moment = now()
     async with transaction(till.sessions) as session:
         due = (
@@ -67,35 +99,26 @@ async def work_once(till: Till) -> int:
             update(Inbound)
             .where(col(Inbound.id).in_(due))
             .values(next_attempt_at=moment + timedelta(seconds=_LEASE_SECONDS))
-            .returning(col(Inbound.id))
+            .returning(
+                col(Inbound.received_at), col(Inbound.id), col(Inbound.source), col(Inbound.kind), col(Inbound.body)
+            )
         )
-        ids = [str(row.id) for row in leased.all()]
-    for identity in ids:
-        await _work_on(till, identity)
-    return len(ids)
+        # The order of what an update returns is nobody's promise.
+        return [_Job(*row[1:]) for row in sorted(leased.all(), key=lambda row: (row[0], row[1]))]
 
 
-async def _work_on(till: Till, identity: str) -> None:
-    async with till.sessions() as session:
-        row = await session.get(Inbound, identity)
-    assert row is not None
+async def _work_on(till: Till, job: _Job) -> str | None:
+    """What became of a webhook; None when it has to wait."""
     try:
-        result = await (_gateway_event(till, row) if row.source == "gateway" else _bank_notice(till, row))
+        return await (_gateway_event(till, job) if job.source == "gateway" else _bank_notice(till, job))
     except (GatewayError, httpx.HTTPError, SQLAlchemyError, OSError) as error:
-        log.warning("a webhook waits", extra={"inbound": identity, "reason": type(error).__name__})
-        await _put_back(till, identity, f"{type(error).__name__}: {error}")
-        return
+        log.warning("a webhook waits", extra={"inbound": job.id, "reason": type(error).__name__})
+        await _put_back(till, job.id, f"{type(error).__name__}: {error}")
     except (ValidationError, ValueError, KeyError, TypeError, AssertionError) as error:
         # A defect of ours or a shape we do not know: kept, retried rarely, and loud.
-        log.exception("a webhook is not understood", extra={"inbound": identity})
-        await _put_back(till, identity, f"{type(error).__name__}: {error}")
-        return
-    async with transaction(till.sessions) as session:
-        await (await session.connection()).execute(
-            update(Inbound)
-            .where(col(Inbound.id) == identity)
-            .values(processed_at=now(), attempts=row.attempts + 1, last_result=result)
-        )
+        log.exception("a webhook is not understood", extra={"inbound": job.id})
+        await _put_back(till, job.id, f"{type(error).__name__}: {error}")
+    return None
 
 
 async def _put_back(till: Till, identity: str, reason: str) -> None:
@@ -109,7 +132,7 @@ async def _put_back(till: Till, identity: str, reason: str) -> None:
         session.add(row)
 
 
-async def _gateway_event(till: Till, row: Inbound) -> str:
+async def _gateway_event(till: Till, row: _Job) -> str:
     """Fetch the object an event speaks of and fold what it is now; the event itself is only a hint."""
     subject = row.body["data"]["object"]
     noun, identity = str(subject.get("object", "")), str(subject.get("id", ""))
@@ -126,6 +149,13 @@ async def _gateway_event(till: Till, row: Inbound) -> str:
             return f"refund not readable: {refusal.code}"
         async with transaction(till.sessions) as session:
             return await fold_gateway_refund(session, refund)
+    if noun == "dispute":
+        try:
+            dispute = await till.gateway.retrieve_dispute(identity)
+        except GatewayRefused as refusal:
+            return f"dispute not readable: {refusal.code}"
+        async with transaction(till.sessions) as session:
+            return await fold_dispute(session, dispute)
     return f"nothing to do for {row.kind}"
 
 
@@ -147,7 +177,7 @@ async def _fold_intent(till: Till, intent_id: str) -> str:
         return f"folded {intent.status}"
 
 
-async def _bank_notice(till: Till, row: Inbound) -> str:
+async def _bank_notice(till: Till, row: _Job) -> str:
     notice = CreditNotice.model_validate(row.body["data"])
     if notice.account != till.terms.bank_account:
         log.error("a notice for another account", extra={"inbound": row.id})

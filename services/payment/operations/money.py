@@ -57,7 +57,10 @@ async def receive(
         return None
     if attempt is not None:
         await _settle_attempt(session, payment, attempt, arrival)
-    applied = min(arrival.amount_dong, standing_of(payment).remaining_dong)
+    standing = standing_of(payment)
+    applied = min(arrival.amount_dong, standing.remaining_dong)
+    came_before = payment.paid_dong + payment.excess_dong > 0
+    policy = rules.policy_for(standing, arrival.amount_dong, came_before=came_before)
     intake = Intake(
         id=new_id("int"),
         payment_id=payment.id,
@@ -72,6 +75,7 @@ async def receive(
         payer_account=arrival.payer_account or None,
         payer_name=arrival.payer_name or None,
         collector=arrival.collector,
+        policy="assigned" if arrival.held_as is not None else policy,
         received_at=arrival.received_at,
         recorded_at=now(),
     )
@@ -111,7 +115,7 @@ async def _tell(session: AsyncSession, payment: Payment, intake: Intake, arrival
     """Write the facts of an arrival and announce what they mean."""
     at = arrival.received_at
 
-    async def fact(kind: str, amount_dong: int) -> None:
+    async def fact(kind: str, amount_dong: int, why: str = "") -> None:
         await record(
             session,
             payment,
@@ -119,7 +123,7 @@ async def _tell(session: AsyncSession, payment: Payment, intake: Intake, arrival
             amount_dong,
             occurred_at=at,
             actor=arrival.actor,
-            detail=f"{arrival.source}:{arrival.reference}",
+            detail=f"{arrival.source}:{arrival.reference}{why}",
             attempt_id=intake.attempt_id,
         )
 
@@ -131,7 +135,7 @@ async def _tell(session: AsyncSession, payment: Payment, intake: Intake, arrival
         else:
             await announce(session, "payment.partially_paid", payment, intake.applied_dong, occurred_at=at)
     if intake.excess_dong:
-        await fact("money_held", intake.excess_dong)
+        await fact("money_held", intake.excess_dong, f" {intake.policy}")
         await announce(session, "payment.excess_received", payment, intake.excess_dong, occurred_at=at)
 
 

@@ -35,7 +35,9 @@ async def open_payment(session: AsyncSession, bill: CreatePayment, terms: Terms,
     A bill of which the citizen owes nothing is paid at once and gets its receipt of 0 đồng.
     Raises BillDiffers when the reference stands for another bill, BadInput when the bill cannot be.
     """
-    request = bill.model_dump(mode="json") | {"expires_at": bill.expires_at.astimezone(UTC).isoformat()}
+    request = bill.model_dump(mode="json", exclude={"currency"}) | {
+        "expires_at": bill.expires_at.astimezone(UTC).isoformat()
+    }
     first = (await session.exec(select(Payment).where(col(Payment.bill_reference) == bill.bill_reference))).first()
     if first is None:
         payment = _new_payment(bill, request)

@@ -142,6 +142,8 @@ def standing_of(payment: Payment) -> rules.Standing:
         held_dong=payment.held_dong,
         excess_dong=payment.excess_dong,
         excess_held_dong=payment.excess_held_dong,
+        disputed_dong=payment.disputed_dong,
+        lost_dong=payment.lost_dong,
         ended=payment.ended,  # type: ignore[arg-type]
         live=payment.live,  # type: ignore[arg-type]
     )
@@ -170,6 +172,8 @@ async def record(
     payment.held_dong = standing.held_dong
     payment.excess_dong = standing.excess_dong
     payment.excess_held_dong = standing.excess_held_dong
+    payment.disputed_dong = standing.disputed_dong
+    payment.lost_dong = standing.lost_dong
     payment.ended = standing.ended
     payment.live = standing.live
     payment.version += 1

@@ -14,8 +14,9 @@ from services.payment.ledger import Occasion, SettledItem
 from services.payment.models import Attempt, EntryRow, Payout, PayoutItem
 from services.payment.operations.attempts import fold_intent
 from services.payment.operations.differences import open_break
+from services.payment.operations.disputes import fold_dispute, pull_disputes
 from services.payment.operations.posting import open_day, post
-from services.payment.operations.refunds import fold_gateway_refund
+from services.payment.operations.refund_routes import fold_gateway_refund
 from services.payment.till import Till
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,11 @@ _DEAD = frozenset({"failed", "canceled"})
 async def import_settlements(till: Till, on: date) -> int:
     """Book every payout that arrives on or before a date and is not booked yet; how many were new or have changed.
 
+    Disputes that nobody told us of are looked for first: a payout may settle them.
+
     Raises GatewayUnreachable; what was booked before stays booked.
     """
+    await pull_disputes(till)
     since = datetime.combine(on - timedelta(days=_LOOK_BACK_DAYS), time(), UTC)
     count = 0
     for payout in reversed(await till.gateway.payouts(arrival_from=int(since.timestamp()))):
@@ -148,12 +152,20 @@ async def _book_failure(session: AsyncSession, payout_id: str, net_dong: int, da
 
 
 async def _heal(till: Till, each: BalanceTransaction) -> None:
-    """Book a charge or refund whose webhook never came, before its settlement is called unknown."""
+    """Book a charge, refund or dispute whose webhook never came, before its settlement is called unknown.
+
+    A refund that came back and a dispute that was won have been booked before, the other way round.
+    """
+    comes_back = each.category in ("refund_failure", "dispute_reversal")
     async with till.sessions() as session:
-        if await _is_booked(session, each.source):
+        if await _is_booked(session, each.source) and not comes_back:
             return
     try:
-        if each.intent_id is not None and each.kind == "charge":
+        if each.category.startswith("dispute"):
+            dispute = await till.gateway.retrieve_dispute(each.source)
+            async with transaction(till.sessions) as session:
+                await fold_dispute(session, dispute)
+        elif each.intent_id is not None and each.kind == "charge":
             intent = await till.gateway.retrieve_intent(each.intent_id)
             async with transaction(till.sessions) as session:
                 query = select(Attempt.id).where(col(Attempt.gateway_intent_id) == intent.id)

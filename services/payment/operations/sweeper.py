@@ -13,11 +13,12 @@ from sqlmodel import col, select
 
 from kit.db import now, transaction
 from services.payment import rules
-from services.payment.models import Attempt, Payment, Refund
+from services.payment.models import Attempt, Dispute, Payment, Refund
 from services.payment.operations.attempts import check_attempt
+from services.payment.operations.disputes import check_dispute
 from services.payment.operations.inbox import work_once
 from services.payment.operations.payments import expire_payment
-from services.payment.operations.refunds import execute_refund
+from services.payment.operations.refund_routes import execute_refund
 from services.payment.till import Till
 
 log = logging.getLogger(__name__)
@@ -53,13 +54,20 @@ async def run_inbox(till: Till, wake: asyncio.Event, *, pause_seconds: float) ->
 
 
 async def sweep_once(till: Till) -> None:
-    """One round: due attempts, due refunds, bills past their time."""
+    """One round: due attempts, due refunds, open disputes, bills past their time."""
     attempts = await _lease(till, Attempt, col(Attempt.status).in_(sorted(rules.LIVE)))
-    await asyncio.gather(*(_guarded(check_attempt, till, identity) for identity in attempts))
+    await _each(check_attempt, till, attempts)
     refunds = await _lease(till, Refund, col(Refund.status).in_(["approved", "processing"]))
-    await asyncio.gather(*(_guarded(execute_refund, till, identity) for identity in refunds))
+    await _each(execute_refund, till, refunds)
+    disputes = await _lease(till, Dispute, col(Dispute.closed_at).is_(None))
+    await _each(check_dispute, till, disputes)
     for identity in await _bills_to_expire(till):
         await _guarded(_expire, till, identity)
+
+
+async def _each(work: Callable[[Till, str], Awaitable[None]], till: Till, identities: list[str]) -> None:
+    """Work on several rows at once."""
+    await asyncio.gather(*(_guarded(work, till, identity) for identity in identities))
 
 
 async def _guarded(work: Callable[[Till, str], Awaitable[None]], till: Till, identity: str) -> None:
@@ -72,7 +80,9 @@ async def _guarded(work: Callable[[Till, str], Awaitable[None]], till: Till, ide
         log.exception("a row could not be worked on", extra={"row": identity})
 
 
-async def _lease(till: Till, table: type[Attempt] | type[Refund], is_open: ColumnElement[bool]) -> list[str]:
+async def _lease(
+    till: Till, table: type[Attempt] | type[Refund] | type[Dispute], is_open: ColumnElement[bool]
+) -> list[str]:
     moment = now()
     async with transaction(till.sessions) as session:
         due = (

@@ -10,7 +10,7 @@ from kit.auth import Principal
 from kit.db import SessionDep, UnitOfWorkRoute
 from kit.ids import new_id
 from kit.web import FormDep, flash, see_other, signed_in
-from services.payment import receipts
+from services.payment import papers
 from services.payment.contract import Method, PaymentStatus, RequestRefund
 from services.payment.models import Receipt
 from services.payment.operations.posting import payment_unknown
@@ -33,6 +33,7 @@ from services.payment.pages.parts import (
 )
 from services.payment.problems import PaymentUnknown
 from services.payment.queries import desk, payments
+from services.payment.queries import papers as papers_queries
 from services.payment.till import Terms
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
@@ -73,6 +74,7 @@ async def list_bills(
         "bills.html.j2",
         wanted=wanted,
         rows=list(page.items),
+        query=query,
         totals=await desk.bill_totals(session, wanted),
         first_href=f"/payments?{query}" if cursor else None,
         next_href=f"/payments?{query}&cursor={page.next_cursor}" if page.next_cursor else None,
@@ -99,6 +101,8 @@ async def show_bill(
         journals=await desk.journals_of(session, payment_id),
         receipt=await payments.receipt_of(session, payment_id),
         refunds=await desk.refunds_of_bill(session, payment_id),
+        receipts=await papers_queries.receipts_of_payment(session, payment_id),
+        disputes=(await papers_queries.dispute_page(session, payment_id=payment_id)).items,
         request_key=new_id("ask"),
     )
 
@@ -115,18 +119,7 @@ def printed(receipt: Receipt | None, terms: Terms) -> Response:
         raise PaymentUnknown(
             "Khoản thu chưa nộp đủ nên chưa có biên lai.", "The bill is not fully paid, so it has no receipt yet."
         )
-    check = urlencode({"number": receipt.number, "code": receipt.check_code})
-    document = receipts.receipt_pdf(
-        receipt.content,
-        number=receipt.number,
-        check_code=receipt.check_code,
-        check_url=f"{terms.public_url}/receipts/check?{check}",
-        issued_at=receipt.issued_at,
-        cancelled_at=receipt.cancelled_at,
-    )
-    name = f'inline; filename="{receipt.number}.pdf"'
-    headers = {"Content-Disposition": name, "Cache-Control": "private, no-store"}
-    return Response(document, media_type="application/pdf", headers=headers)
+    return papers.file_of(papers.receipt_pdf(receipt, terms), f"{receipt.number}.pdf")
 
 
 @router.post("/payments/{payment_id}/refunds", openapi_extra=FORM_POST)

@@ -26,13 +26,11 @@ from services.payment.pages.parts import (
 )
 from services.payment.problems import PaymentUnknown
 from services.payment.queries import desk, payments
-from services.payment.rules import LIVE
+from services.payment.rules import LIVE, Standing, online_methods
 from services.payment.till import Terms
 
 router = APIRouter(route_class=UnitOfWorkRoute, include_in_schema=False, default_response_class=HTMLResponse)
 
-CITIZEN = "citizen"
-"""Actor of what somebody does who followed the link of a bill."""
 _ONLINE = ("vietqr", "card")
 _BANKS = {
     "970436": "Vietcombank",
@@ -68,8 +66,11 @@ class Stage:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The ways to pay that are offered: none beside a courier who will ask for the same money."""
-        return _ONLINE if self.name in ("choose", "vietqr", "card") else ()
+        """The ways to pay that are offered."""
+        if self.name in _ENDED.values():
+            return ()
+        standing = Standing(due_dong=1, live=self.live.status if self.live else None)
+        return online_methods(standing, self.live.method if self.live else None)
 
 
 _ENDED = {
@@ -135,6 +136,7 @@ async def pay_page(
         remaining_dong=payment.due_dong - payment.paid_dong,
         receipt=await payments.receipt_of(session, payment.id),
         terms=terms,
+        held_why=await payments.why_held(session, payment.id),
         bank=_BANKS.get(terms.bank_bin, terms.bank_bin),
         address=lambda part: _address(payment, terms, part),
     )
@@ -175,7 +177,7 @@ async def choose(
     async with refusals_told(request, session):
         if started is None or started.method != method:
             wish = CreateAttempt.model_validate({"method": method, "replace": started is not None})
-            await operations.start_attempt(till, payment.id, wish, actor=CITIZEN)
+            await operations.start_attempt(till, payment.id, wish, actor=operations.CITIZEN)
     return see_other(_address(payment, terms, "/card" if method == "card" else ""))
 
 

@@ -10,6 +10,7 @@ from kit.db import SessionDep, UnitOfWorkRoute, transaction
 from kit.ids import new_id
 from kit.web import FormDep, flash, see_other, signed_in
 from services.payment.contract import DecideRefund, SettleRefund
+from services.payment.operations import refund_routes, vouchers
 from services.payment.operations import refunds as operations
 from services.payment.pages.parts import (
     FORM_POST,
@@ -65,8 +66,8 @@ async def decide(
             }
         )
         async with transaction(till.sessions) as own:
-            await operations.decide_refund(own, refund_id, decision, actor=person.actor)
-        await operations.execute_refund(till, refund_id)
+            await operations.decide_refund(own, refund_id, decision, till.terms, actor=person.actor)
+        await refund_routes.execute_refund(till, refund_id)
         if decision.decision == "approve":
             flash(
                 request,
@@ -88,7 +89,7 @@ async def settle(
         settled = SettleRefund.model_validate(
             {"event_id": written(form, "event_id"), "reference": written(form, "reference")}
         )
-        await operations.settle_voucher(session, refund_id, settled, actor=person.actor)
+        await vouchers.settle_vouchers(session, refund_id, settled, actor=person.actor)
         flash(
             request,
             "success",

@@ -54,7 +54,8 @@ class BillTotals:
     refunded_dong: int
 
 
-def _chosen(wanted: BillFilter) -> list[Any]:
+def bill_conditions(wanted: BillFilter) -> list[Any]:
+    """A filter as conditions of a query."""
     conditions: list[Any] = []
     if wanted.status is not None:
         conditions.append(col(m.Payment.status) == wanted.status)
@@ -84,7 +85,7 @@ def _chosen(wanted: BillFilter) -> list[Any]:
 
 async def bills(session: AsyncSession, terms: Terms, wanted: BillFilter, *, cursor: str, limit: int) -> PaymentPage:
     """Bills of a filter, newest first."""
-    query = select(m.Payment).where(*_chosen(wanted)).order_by(col(m.Payment.id).desc()).limit(limit + 1)
+    query = select(m.Payment).where(*bill_conditions(wanted)).order_by(col(m.Payment.id).desc()).limit(limit + 1)
     if cursor:
         (after,) = _position(cursor, str)
         query = query.where(col(m.Payment.id) < after)
@@ -99,7 +100,9 @@ async def bill_totals(session: AsyncSession, wanted: BillFilter) -> BillTotals:
         func.coalesce(func.sum(column), 0)
         for column in (m.Payment.due_dong, m.Payment.budget_dong, m.Payment.paid_dong, m.Payment.refunded_dong)
     ]
-    row: Any = (await session.exec(select(func.count(), *sums).select_from(m.Payment).where(*_chosen(wanted)))).one()
+    row: Any = (
+        await session.exec(select(func.count(), *sums).select_from(m.Payment).where(*bill_conditions(wanted)))
+    ).one()
     return BillTotals(*(int(figure) for figure in row))
 
 
@@ -145,6 +148,8 @@ async def standing_of_bill(session: AsyncSession, payment_id: str) -> BillStandi
         held_dong=payment.held_dong,
         excess_dong=payment.excess_dong,
         excess_held_dong=payment.excess_held_dong,
+        disputed_dong=payment.disputed_dong,
+        lost_dong=payment.lost_dong,
         ended="expired" if payment.ended == "expired" else "cancelled" if payment.ended else None,
     )
     return BillStanding(

@@ -5,6 +5,7 @@ from datetime import date, datetime, time, timedelta
 
 from sqlmodel import col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from kit.pagination import encode_cursor, page_of
 from kit.web import LOCAL_ZONE
@@ -14,6 +15,7 @@ from services.payment.contract import (
     Attempt,
     BillLine,
     BillShare,
+    MoneyArrival,
     Payment,
     PaymentDetail,
     PaymentFact,
@@ -36,7 +38,28 @@ async def payment_detail(session: AsyncSession, payment_id: str, terms: Terms) -
     if payment is None:
         return None
     facts = await facts_of(session, payment_id)
-    return PaymentDetail(**dict(payment), facts=tuple(facts))
+    arrivals = await arrivals_of(session, payment_id)
+    return PaymentDetail(**dict(payment), facts=tuple(facts), arrivals=tuple(arrivals))
+
+
+async def arrivals_of(session: AsyncSession, payment_id: str) -> list[MoneyArrival]:
+    """The money that came in for a bill and what was done with it, oldest first."""
+    query = select(m.Intake).where(col(m.Intake.payment_id) == payment_id).order_by(col(m.Intake.id))
+    return [
+        MoneyArrival(
+            id=row.id,
+            method=row.method,
+            source=row.source,
+            reference=row.source_reference,
+            amount_dong=row.amount_dong,
+            applied_dong=row.applied_dong,
+            held_dong=row.excess_dong,
+            returned_dong=row.applied_returned_dong + row.excess_returned_dong,
+            policy=row.policy,
+            received_at=row.received_at,
+        )
+        for row in (await session.exec(query)).all()
+    ]
 
 
 async def facts_of(session: AsyncSession, payment_id: str) -> list[PaymentFact]:
@@ -112,8 +135,7 @@ async def payments_of(session: AsyncSession, rows: Sequence[m.Payment], terms: T
     for attempt in (await session.exec(attempt_query.order_by(col(m.Attempt.id)))).all():
         attempts.setdefault(attempt.payment_id, []).append(attempt_record(attempt))
     receipts: dict[str, str] = {
-        receipt.payment_id: receipt.number
-        for receipt in (await session.exec(select(m.Receipt).where(col(m.Receipt.payment_id).in_(ids)))).all()
+        receipt.payment_id: receipt.number for receipt in (await session.exec(_receipts(ids))).all()
     }
     return [
         Payment(
@@ -127,7 +149,11 @@ async def payments_of(session: AsyncSession, rows: Sequence[m.Payment], terms: T
             budget_dong=row.budget_dong,
             excess_dong=row.excess_dong,
             refunded_dong=row.refunded_dong,
-            refundable_dong=row.paid_dong - row.refunded_dong - row.held_dong,
+            refundable_dong=max(
+                0, row.paid_dong - row.refunded_dong - row.held_dong - row.disputed_dong - row.lost_dong
+            ),
+            disputed_dong=row.disputed_dong,
+            lost_dong=row.lost_dong,
             lines=tuple(lines.get(row.id, ())),
             attempts=tuple(attempts.get(row.id, ())),
             receipt_number=receipts.get(row.id),
@@ -138,6 +164,11 @@ async def payments_of(session: AsyncSession, rows: Sequence[m.Payment], terms: T
         )
         for row in rows
     ]
+
+
+def _receipts(ids: list[str]) -> SelectOfScalar[m.Receipt]:
+    """The receipts of bills, the last issued last."""
+    return select(m.Receipt).where(col(m.Receipt.payment_id).in_(ids)).order_by(col(m.Receipt.issued_at))
 
 
 def attempt_record(attempt: m.Attempt) -> Attempt:
@@ -168,8 +199,20 @@ async def current_qr(session: AsyncSession, payment_id: str) -> str | None:
 
 
 async def receipt_of(session: AsyncSession, payment_id: str) -> m.Receipt | None:
-    """The receipt of a bill."""
-    return (await session.exec(select(m.Receipt).where(col(m.Receipt.payment_id) == payment_id))).first()
+    """The receipt of a bill, the last one issued."""
+    newest = select(m.Receipt).where(col(m.Receipt.payment_id) == payment_id).order_by(col(m.Receipt.issued_at).desc())
+    return (await session.exec(newest.limit(1))).first()
+
+
+async def why_held(session: AsyncSession, payment_id: str) -> str:
+    """Why money of a bill is held in suspense: paid_late, paid_twice or overpaid, by the last arrival that was."""
+    query = (
+        select(m.Intake.policy)
+        .where(col(m.Intake.payment_id) == payment_id, col(m.Intake.policy).in_(["paid_late", "paid_twice"]))
+        .where(col(m.Intake.excess_dong) > col(m.Intake.excess_returned_dong))
+        .order_by(col(m.Intake.id).desc())
+    )
+    return (await session.exec(query.limit(1))).first() or "overpaid"
 
 
 def _day_bounds(first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
