@@ -35,11 +35,14 @@ up: setup ## Start the whole stack and keep it running
 clean: ## Remove the stack's state (.run, or RUN_DIR)
 	@$(PYTHON) -m sandbox.clean
 
+# As many processes as cores, four at most: each starts a PostgreSQL of its own.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+
 test: setup lint types ## Check everything: lint, types, import rules, all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(PARALLEL)
 
 quick: setup ## Tests without the slow system tests
-	@$(PY) -m pytest -m "not slow"
+	@$(PY) -m pytest $(PARALLEL) -m "not slow"
 
 lint: setup ## Style and import rules
 	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
@@ -58,7 +61,8 @@ openapi: setup ## Write docs/api/*.json again
 	@$(PY) -m sandbox.openapi
 
 BENCH := .venv-bench
-BENCHMARKS ?= fees_quotes fees_scale fees_bulk fees_lines fees_simulation fees_http
+BENCHMARKS ?= fees_quotes fees_scale fees_bulk fees_lines fees_simulation fees_http matching_quality gateway_sandbox \
+	webhook_intake payment_create postal_intake postal_tracking
 $(BENCH)/.installed: requirements-bench.lock
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python "$(PYTHON)" $(BENCH) && \

@@ -16,7 +16,11 @@ from tests.conftest import Issuer
 from tests.postal.conftest import Post, journey
 from tests.system.courier import CSRF, Field, Phone, phone, photo, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="Chromium is not installed")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("courier"),
+    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from tests.system.conftest import Played
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
 
 
 def test_every_dossier_ends_as_expected_though_the_worker_is_killed_twice(played: Played) -> None:

@@ -13,7 +13,7 @@ from sandbox.openapi import APPS, FOLDER, document_of, text_of
 from sandbox.plan import CLIENT_SCOPES
 from sandbox.stack import Stack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
 
 _EXAMPLES = 12
 

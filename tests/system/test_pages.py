@@ -15,6 +15,7 @@ from tests.system.conftest import Played
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("stack"),
     pytest.mark.browser,
     pytest.mark.skipif(chromium() is None, reason="there is no Chromium on this machine"),
 ]

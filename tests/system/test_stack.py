@@ -20,7 +20,7 @@ from sandbox.plan import SERVICES
 from sandbox.stack import Stack
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
 
 
 def up(run: Path, port_base: int) -> "subprocess.Popen[str]":
