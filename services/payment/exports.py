@@ -13,6 +13,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
 from starlette.responses import Response, StreamingResponse
 
+from kit.spreadsheets import harmless
 from kit.web import LOCAL_ZONE
 
 Cell = str | int | date | datetime | None
@@ -20,17 +21,7 @@ Row = Sequence[Cell]
 FileKind = Literal["csv", "xlsx"]
 
 _TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _CHUNK = 64 * 1024
-
-
-def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: one that looks like one gets an apostrophe before it.
-
-    After OWASP, 'CSV Injection'. Control characters, which Excel files cannot hold, are dropped.
-    """
-    kept = "".join(each for each in text if each.isprintable() or each in "\t\r\n")
-    return f"'{kept}" if kept.startswith(_FORMULA) or kept.lstrip().startswith(_FORMULA) else kept
 
 
 def download(kind: FileKind, name: str, head: Sequence[str], rows: Callable[[], AsyncIterator[Row]]) -> Response:

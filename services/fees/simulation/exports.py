@@ -11,10 +11,10 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from kit.money import Language
+from kit.spreadsheets import harmless
 from services.fees.contract import Text
 from services.fees.simulation.terms import DraftName, Figures, Impact, SimulationResult, Slice
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MEASURES: dict[str, Text] = {
     "dossiers": Text(vi="Hồ sơ", en="Dossiers"),
     "affected": Text(vi="Hồ sơ bị tác động", en="Dossiers affected"),
@@ -35,11 +35,6 @@ _SLICES: dict[str, Text] = {
 }
 
 
-def safe_cell(value: str) -> str:
-    """Text that a spreadsheet will show and never run: what would begin a formula gets an apostrophe before it."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
-
-
 def result_csv(result: SimulationResult, lang: Language) -> bytes:
     """Every slice of every draft, one line each, in UTF-8 with the mark by which Excel knows it."""
     out = io.StringIO()
@@ -48,12 +43,12 @@ def result_csv(result: SimulationResult, lang: Language) -> bytes:
     draft = Text(vi="Dự thảo", en="Draft")
     writer.writerow([_in(t, lang) for t in (draft, kind, key, name, *MEASURES.values())])
     for letter, impact in result.impacts.items():
-        title = safe_cell(f"{letter.upper()}: {impact.title}")
+        title = harmless(f"{letter.upper()}: {impact.title}")
         writer.writerow([title, _in(Text(vi="Tổng", en="Total"), lang), "", "", *_values(impact.total)])
         for attribute, label in _SLICES.items():
             for row in _rows(impact, attribute):
-                named = safe_cell(_in(row.label, lang))
-                writer.writerow([title, _in(label, lang), safe_cell(row.key), named, *_values(row)])
+                named = harmless(_in(row.label, lang))
+                writer.writerow([title, _in(label, lang), harmless(row.key), named, *_values(row)])
     return out.getvalue().encode("utf-8-sig")
 
 
@@ -116,7 +111,7 @@ def _header(sheet: Worksheet, values: Sequence[str]) -> None:
 
 
 def _append(sheet: Worksheet, values: Iterable[str | int], *, bold: bool = False) -> None:
-    sheet.append([safe_cell(value) if isinstance(value, str) else value for value in values])
+    sheet.append([harmless(value) if isinstance(value, str) else value for value in values])
     for cell in sheet[sheet.max_row]:
         if isinstance(cell.value, int):
             cell.number_format = "#,##0"

@@ -14,8 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kit.db import now, transaction
+from kit.spreadsheets import harmless
 from services.fees.contract import Text
-from services.fees.simulation.exports import result_csv, safe_cell
+from services.fees.simulation.exports import result_csv
 from services.fees.simulation.runs import NEXT, SILENT_AFTER, Runs
 from services.fees.simulation.terms import Simulation, SimulationResult
 from tests.conftest import Issuer
@@ -223,8 +224,8 @@ def test_a_run_that_has_ended_goes_nowhere() -> None:
 
 @pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_no_cell_is_a_formula(value: str) -> None:
-    assert safe_cell(value) == f"'{value}"
-    assert safe_cell("0 đồng") == "0 đồng"
+    assert harmless(value) == f"'{value}"
+    assert harmless("0 đồng") == "0 đồng"
 
 
 async def test_a_result_in_english_is_english(client: httpx.AsyncClient, issuer: Issuer) -> None:
