@@ -1,10 +1,11 @@
 """Puts a process together: middleware, health, metrics, problem documents, and the OpenAPI that tells the truth."""
 
 import asyncio
+import gc
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import quote
@@ -135,10 +136,28 @@ def _lifespan(process: Process) -> Callable[[FastAPI], Any]:
             if hasattr(app.state, "relay"):
                 await _hold_standing_endpoint(app)
                 await stack.enter_async_context(background(app.state.relay.run()))
+            stack.enter_context(_rarely_collecting())
             log.info("ready")
             yield
 
     return lifespan
+
+
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Keep the collector of cycles from walking through all the code's own objects again and again.
+
+    What exists at startup lives as long as the process, and a request makes thousands of objects that die without it:
+    measured at opening bills, collecting took a sixth of the processor.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 @asynccontextmanager

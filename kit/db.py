@@ -1,5 +1,6 @@
 """Sessions that commit before the response leaves, and the base that each service's tables stand on."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -7,9 +8,10 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy import DateTime, MetaData, TypeDecorator
+from sqlalchemy import DateTime, MetaData, TypeDecorator, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,6 +24,8 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+_ASK_AFTER_SECONDS = 10.0
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -55,13 +59,16 @@ def now() -> datetime:
 
 
 def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
-    """An asyncpg engine. Statements over 30 s and transactions idle over 60 s are ended by the server."""
+    """An asyncpg engine. Statements over 30 s and transactions idle over 60 s are ended by the server.
+
+    It opens up to twice `pool_size` connections, as they are needed, and keeps them: a connection beyond a pool is
+    closed after each use, and to connect and prepare anew costs more than the work it is opened for.
+    """
     driver_url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_pre_ping=True,
+        pool_size=2 * pool_size,
+        max_overflow=0,
         connect_args={
             "server_settings": {
                 "application_name": "lien-thong",
@@ -71,6 +78,26 @@ def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
             }
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_dead_connection)
+    return engine
+
+
+def _refuse_dead_connection(connection: Any, record: Any, _: object) -> None:  # noqa: ANN401 — SQLAlchemy's hook
+    """Make the pool take another connection when the server has ended this one.
+
+    The driver is told at once when the other side hangs up, so a look at it is enough while a connection is in use;
+    one that has rested is asked, because a firewall may have forgotten it in silence.
+    """
+    moment = time.monotonic()
+    rested = moment - record.info.get("taken_at", moment) > _ASK_AFTER_SECONDS
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server has closed this connection")
+    if rested:
+        try:
+            connection.ping()
+        except connection.dbapi.Error as error:
+            raise DisconnectionError("the server no longer answers on this connection") from error
+    record.info["taken_at"] = moment
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fastapi import Request, Response
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, func, select, text
+from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -35,6 +35,13 @@ _keys = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
+
+# Built once: to build a statement anew costs every write more than to run it.
+_LOCK = text("select pg_try_advisory_xact_lock(:n)")
+_LOOK_UP = select(_keys.c.fingerprint, _keys.c.status, _keys.c.content_type, _keys.c.body).where(
+    _keys.c.caller == bindparam("caller"), _keys.c.route == bindparam("route"), _keys.c.key == bindparam("key")
+)
+_STORE = insert(_keys)
 
 
 def add_idempotency_table(metadata: MetaData) -> Table:
@@ -93,7 +100,7 @@ async def begin_once(
     lock = hashlib.sha256(f"{key.caller}\n{key.route}\n{key.key}".encode()).digest()
     number = int.from_bytes(lock[:8], "big", signed=True)
     connection = await session.connection()
-    taken = await connection.scalar(text("select pg_try_advisory_xact_lock(:n)"), {"n": number})
+    taken = await connection.scalar(_LOCK, {"n": number})
     if not taken:
         raise InFlight(
             "Yêu cầu trước với cùng khóa chưa xử lý xong; hãy chờ rồi gửi lại y nguyên.",
@@ -101,9 +108,7 @@ async def begin_once(
             headers={"Retry-After": "1"},
         )
     stored = (
-        await connection.execute(
-            select(_keys).where(_keys.c.caller == key.caller, _keys.c.route == key.route, _keys.c.key == key.key)
-        )
+        await connection.execute(_LOOK_UP, {"caller": key.caller, "route": key.route, "key": key.key})
     ).one_or_none()
     if stored is None:
         return key, None
@@ -127,14 +132,15 @@ async def finish_once(session: AsyncSession, key: IdempotencyKey, response: Resp
         return
     connection = await session.connection()
     await connection.execute(
-        insert(_keys).values(
-            caller=key.caller,
-            route=key.route,
-            key=key.key,
-            fingerprint=key.fingerprint,
-            status=str(response.status_code),
-            content_type=response.headers.get("content-type", "application/json"),
-            body=bytes(response.body),
-            created_at=datetime.now(UTC),
-        )
+        _STORE,
+        {
+            "caller": key.caller,
+            "route": key.route,
+            "key": key.key,
+            "fingerprint": key.fingerprint,
+            "status": str(response.status_code),
+            "content_type": response.headers.get("content-type", "application/json"),
+            "body": bytes(response.body),
+            "created_at": datetime.now(UTC),
+        },
     )

@@ -11,6 +11,7 @@ import logging
 import random
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import String, Table, any_, func, insert, inspect, literal, or_, select, update
+from sqlalchemy import Insert, String, Table, any_, bindparam, func, insert, inspect, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -103,6 +104,27 @@ class Outbox:
         self.events = _table_of(events)
         self.endpoints = _table_of(endpoints)
         self.deliveries = _table_of(deliveries)
+        self._announcement = self._announcing()
+
+    def _announcing(self) -> Insert:
+        """One statement, built once: the event, and a delivery for every endpoint that wants its kind."""
+        kind, moment = bindparam("kind", type_=String()), bindparam("created_at", type_=Instant())
+        row = insert(self.events).values(
+            id=bindparam("identity"),
+            kind=kind,
+            subject=bindparam("subject"),
+            data=bindparam("data", type_=Json),
+            created_at=moment,
+        )
+        event = row.returning(self.events.c.id).cte("announced")
+        endpoint = self.endpoints.c
+        wanted = (
+            select(event.c.id, endpoint.id, literal(0), moment, literal(""))
+            .select_from(event.join(self.endpoints, endpoint.disabled_at.is_(None)))
+            .where(or_(endpoint.kinds == literal([], Json), endpoint.kinds.has_key(kind)))
+        )
+        columns = ["event_id", "endpoint_id", "attempts", "next_attempt_at", "last_result"]
+        return insert(self.deliveries).from_select(columns, wanted)
 
     async def announce(
         self,
@@ -121,15 +143,8 @@ class Outbox:
         moment = now()
         payload = {**data, "event_id": identity}
         connection = await session.connection()
-        await connection.execute(
-            insert(self.events).values(id=identity, kind=kind, subject=subject, data=payload, created_at=moment)
-        )
-        endpoint = self.endpoints.c
-        wanted = select(literal(identity), endpoint.id, literal(0), literal(moment, Instant), literal("")).where(
-            endpoint.disabled_at.is_(None), or_(endpoint.kinds == literal([], Json), endpoint.kinds.has_key(kind))
-        )
-        columns = ["event_id", "endpoint_id", "attempts", "next_attempt_at", "last_result"]
-        await connection.execute(insert(self.deliveries).from_select(columns, wanted))
+        values = {"identity": identity, "kind": kind, "subject": subject, "data": payload, "created_at": moment}
+        await connection.execute(self._announcement, values)
         return identity
 
     async def announce_many(self, session: AsyncSession, news: Sequence[News]) -> None:
@@ -264,6 +279,8 @@ class Relay:
     """Delivers a service's outbox until stopped. Several may run; each row is leased to one at a time."""
 
     idle_seconds: ClassVar[float] = 1.0
+    gather_seconds: ClassVar[float] = 0.05
+    """Under a stream of writes the outbox is looked at this often, not after each; a lone fact leaves at once."""
 
     def __init__(self, outbox: Outbox, sessions: Sessions, http: httpx.AsyncClient, *, allow_private: bool) -> None:
         self._outbox = outbox
@@ -276,6 +293,7 @@ class Relay:
         """Deliver for ever; ends by cancellation. A database that is away is waited for."""
         while True:
             self.wake.clear()
+            looked_at = time.monotonic()
             try:
                 while await self.deliver_batch():
                     pass
@@ -285,6 +303,7 @@ class Relay:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.idle_seconds):
                     await self.wake.wait()
+            await asyncio.sleep(max(0.0, looked_at + self.gather_seconds - time.monotonic()))
 
     async def deliver_batch(self) -> int:
         """Lease the due deliveries, send them, write down what happened. Returns how many were tried."""
