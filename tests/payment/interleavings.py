@@ -115,7 +115,8 @@ class Sequence:
             replace=self.chance.random() < 0.5,
             capture="later",
         )
-        await attempts.start_attempt(self.world.till, self._bill(), wish, actor="citizen")
+        actor = self.chance.choice(("citizen", "agency"))
+        await attempts.start_attempt(self.world.till, self._bill(), wish, actor=actor)
 
     async def capture(self) -> None:
         """All of it, a part, too much; also of what is not reserved or no longer is."""
@@ -293,7 +294,7 @@ class Sequence:
         else:
             self.world.line.after = after
         step = self.chance.choice(
-            ("pay_by_card", "authorise", "capture", "void", "cancel", "decide_a_refund", "sweep", "hear")
+            ("pay_by_card", "authorise", "capture", "capture", "void", "cancel", "decide_a_refund", "sweep", "hear")
         )
         await getattr(self, step)()
 

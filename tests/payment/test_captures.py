@@ -342,7 +342,7 @@ async def test_a_capture_the_gateway_refuses_takes_nothing_and_may_be_tried_with
 
 async def test_capture_against_cancel_has_one_winner_and_both_are_told(world: World) -> None:
     outcomes = set()
-    for turn in range(8):
+    for turn in range(4):
         payment, attempt = await reserved(world, 20_000)
         calls = [capture(world, attempt, payment), cancel(world, payment)]
         answers = await asyncio.gather(*(calls if turn % 2 else reversed(calls)))
@@ -451,6 +451,20 @@ async def test_an_authorisation_that_lapses_at_the_gateway_expires_here(world: W
     assert (found["status"], found["attempts"][0]["status"]) == ("open", "expired")
     assert (await world.events())[-1] == "payment.attempt_expired"
     assert (await world.attempt(payment, payment_method="pm_card_visa"))["status"] == "succeeded"
+
+
+async def test_money_reserved_for_an_attempt_that_has_ended_is_released(world: World) -> None:
+    payment = await world.bill(20_000)
+    failed = await world.attempt(payment, payment_method="pm_card_chargeDeclined", capture="later")
+    address = f"/v1/payment_intents/{failed['gateway_intent_id']}/confirm"
+    assert (await world.gateway.post(address, data={"payment_method": "pm_card_visa"})).is_success
+    assert (await intent_of(world, failed))["status"] == "requires_capture"
+
+    await world.deliver_gateway_news()
+
+    assert (await intent_of(world, failed))["status"] == "canceled"
+    found = await world.read(payment)
+    assert (found["status"], found["attempts"][0]["status"], found["paid_dong"]) == ("open", "failed", 0)
 
 
 # --- the database, the rules, the pages ------------------------------------------------------------

@@ -14,7 +14,6 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from kit.db import now, transaction
-from kit.errors import BadInput, FieldError
 from kit.ids import new_id, new_reference
 from services.payment import rules, vietqr
 from services.payment.contract import AttemptStatus, CancelPayment, CreateAttempt
@@ -23,6 +22,7 @@ from services.payment.models import Attempt, Intake, Payment
 from services.payment.operations.money import Arrival, move_attempt, receive
 from services.payment.operations.payments import cancel_now, live_attempt
 from services.payment.operations.posting import SYSTEM, announce, locked_payment, record, standing_of
+from services.payment.operations.reservations import check_reservable, only_captured, release_forgotten
 from services.payment.problems import AttemptLive, CashExpected, GatewayAway, MoneyCaptured, NothingToCollect
 from services.payment.till import Terms, Till
 
@@ -44,7 +44,7 @@ async def start_attempt(till: Till, payment_id: str, wish: CreateAttempt, *, act
     Raises BadInput for money to be captured later where nothing can reserve it.
     """
     if wish.capture == "later":
-        _check_reservable(till, wish)
+        check_reservable(till, wish)
     if wish.replace:
         await _give_up_live(till, payment_id, actor=actor)
     try:
@@ -60,21 +60,6 @@ async def start_attempt(till: Till, payment_id: str, wish: CreateAttempt, *, act
         found = await session.get(Attempt, attempt.id)
     assert found is not None
     return found
-
-
-def _check_reservable(till: Till, wish: CreateAttempt) -> None:
-    if wish.method != "card":
-        raise BadInput(
-            "Chỉ thẻ ngân hàng giữ tiền trước, thu sau được; hãy bỏ capture=later hoặc chọn nộp bằng thẻ.",
-            "Only a bank card can reserve money now and be captured later; leave out capture=later, or pay by card.",
-            fields=[FieldError("capture", "chỉ dùng được với thẻ", "is for cards only")],
-        )
-    if not till.gateway.can_reserve(payment_method=wish.payment_method):
-        raise BadInput(
-            "Cổng thanh toán đang dùng thu tiền ngay, không giữ tiền trước được; hãy bỏ capture=later.",
-            "The gateway in use takes money at once and reserves none; leave out capture=later.",
-            fields=[FieldError("capture", "cổng này không giữ tiền", "this gateway reserves no money")],
-        )
 
 
 async def _write_attempt(
@@ -548,6 +533,10 @@ async def _look_again(till: Till, attempt: Attempt) -> None:
         return
     async with transaction(till.sessions) as session:
         await fold_intent(session, attempt.id, intent, till.terms)
+    try:
+        await release_forgotten(till, attempt.id, intent)
+    except GatewayError as error:
+        log.warning("a reservation could not be released", extra={"attempt": attempt.id, "reason": str(error)})
 
 
 async def cancel_payment(till: Till, payment_id: str, cancel: CancelPayment, *, actor: str) -> Payment:
@@ -565,7 +554,7 @@ async def cancel_payment(till: Till, payment_id: str, cancel: CancelPayment, *, 
     async with transaction(till.sessions) as session:
         payment = await locked_payment(session, payment_id)
         live = await live_attempt(session, payment_id)
-        if await _only_captured(session, payment):
+        if await only_captured(session, payment):
             raise MoneyCaptured(
                 "Tiền giữ trên thẻ đã được thu đủ nên không hủy được nữa; hãy lập đề nghị hoàn trả.",
                 "The reserved money has been captured in full and cannot be released any more; ask for a refund.",
@@ -578,15 +567,3 @@ async def cancel_payment(till: Till, payment_id: str, cancel: CancelPayment, *, 
                 headers={"Retry-After": "5"},
             )
         return await cancel_now(session, payment_id, cancel, actor=actor)
-
-
-async def _only_captured(session: AsyncSession, payment: Payment) -> bool:
-    """Whether a bill was paid in full with reserved money and no budget's part is left to release."""
-    if payment.ended is not None or standing_of(payment).remaining_dong:
-        return False
-    if payment.budget_dong and not payment.budget_released:
-        return False
-    query = select(Attempt.id).where(
-        col(Attempt.payment_id) == payment.id, col(Attempt.capture) == "later", col(Attempt.received_dong) > 0
-    )
-    return (await session.exec(query)).first() is not None
