@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 export PORT_BASE RUN_DIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up clean test quick lint types format screenshots openapi lock bench
+.PHONY: help setup demo up clean test quick lint types format screenshots openapi lock bench crashes
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test: setup lint types ## Check everything: lint, types, import rules, all tests
 
 quick: setup ## Tests without the slow system tests
 	@$(PY) -m pytest $(PARALLEL) -m "not slow"
+
+crashes: setup ## Kill the payment service at every await of its money paths (make test takes every fifth)
+	@CRASH_STRIDE=1 $(PY) -m pytest $(PARALLEL) -rP tests/payment/test_crashes.py
 
 lint: setup ## Style and import rules
 	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .

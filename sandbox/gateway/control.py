@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sandbox.gateway import disputes, events, faults, payouts, refunds
 from sandbox.gateway.account import BY_ITSELF, Call, Document
 from sandbox.gateway.desk import Desk
-from sandbox.gateway.payments import authenticate_intent
+from sandbox.gateway.payments import authenticate_intent, lapse_authorisation
 from sandbox.gateway.report import settlement_report, totals
 from sandbox.gateway.timers import Timers
 from sandbox.wire import Value
@@ -157,6 +157,11 @@ def _add_money_movements(control: APIRouter, timers: Timers) -> None:
         call = Call(base_url=str(request.base_url))
         with account.state.transaction():
             return authenticate_intent(desk(call), intent, succeeds=outcome.succeeds)
+
+    @control.post("/payment_intents/{intent}/lapse")
+    async def lapse(intent: str) -> Document:
+        with account.state.transaction():
+            return lapse_authorisation(desk(), intent)
 
 
 def _add_books(control: APIRouter, timers: Timers) -> None:

@@ -185,6 +185,18 @@ def cancel_intent(desk: Desk, identifier: str, parameters: Document) -> Document
             " Only a PaymentIntent with one of the following statuses may be canceled:"
             f" {', '.join(CANCELABLE)}."
         )
+    return _given_up(desk, intent, parameters.get("cancellation_reason"))
+
+
+def lapse_authorisation(desk: Desk, identifier: str) -> Document:
+    """What a card network does after about seven days: the intent is cancelled by the gateway itself."""
+    intent = desk.account.load("pi", identifier, "intent")
+    if intent["status"] != "requires_capture":
+        raise unexpected_state(f"This PaymentIntent has a status of {intent['status']}; no authorisation can lapse.")
+    return _given_up(desk, intent, "automatic")
+
+
+def _given_up(desk: Desk, intent: Document, reason: str | None) -> Document:
     if intent["status"] == "requires_capture":
         charge = desk.account.load("ch", intent["latest_charge"], "charge")
         charge["amount_refunded"] = charge["amount"]
@@ -194,7 +206,7 @@ def cancel_intent(desk: Desk, identifier: str, parameters: Document) -> Document
         desk.announce("charge.refunded", charge)
     intent["status"] = "canceled"
     intent["canceled_at"] = desk.account.now()
-    intent["cancellation_reason"] = parameters.get("cancellation_reason")
+    intent["cancellation_reason"] = reason
     intent["amount_capturable"] = 0
     intent["next_action"] = None
     desk.account.save(intent)

@@ -105,6 +105,7 @@ def _till(app: FastAPI, settings: PaymentSettings, http: httpx.AsyncClient) -> T
             cash_attempt_seconds=settings.cash_attempt_seconds,
             bank_overdue_days=settings.bank_overdue_days,
             refund_after_settlement=settings.refund_after_settlement,
+            authorisation_seconds=settings.card_authorisation_seconds,
         ),
     )
 

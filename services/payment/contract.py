@@ -26,6 +26,7 @@ AttemptStatus = Literal[
     "created",
     "pending",
     "requires_action",
+    "authorised",
     "succeeded",
     "succeeded_mismatch",
     "failed",
@@ -33,6 +34,8 @@ AttemptStatus = Literal[
     "cancelled",
     "unknown",
 ]
+Capture = Literal["now", "later"]
+"""When a card's money is taken: with the payer's consent, or by a call of its own after that has reserved it."""
 RefundStatus = Literal["requested", "approved", "rejected", "processing", "succeeded", "failed"]
 RefundReason = Literal["refused", "withdrawn", "papers_lost", "overpaid", "paid_twice", "paid_late", "other"]
 DisputeStatus = Literal["inquiry", "needs_response", "under_review", "won", "lost", "closed"]
@@ -122,18 +125,35 @@ class CreateAttempt(Strict):
 
     A bill has one live attempt. With `replace` the live one is given up first (a card is asked about at the gateway);
     without it a second attempt is refused. An `unknown` attempt is never replaced.
+    `capture: "later"` only reserves a card's money (status `authorised`): it is taken by a capture, or released when
+    the attempt is replaced, the bill cancelled, or the reservation lapses.
     """
 
     method: Literal["card", "vietqr", "cash_on_delivery", "cash_at_counter"]
     payment_method: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_NUL)] | None = None
     replace: bool = False
+    capture: Capture = "now"
     expires_in_seconds: Annotated[int, Field(strict=True, ge=1, le=30 * 86_400)] | None = None
+
+
+class CaptureAttempt(Strict):
+    """Take money that a card has reserved. Less than was reserved releases the rest; there is no second capture.
+
+    Without `amount_dong`: all that is reserved, at most what the bill still needs.
+    """
+
+    amount_dong: PositiveDong | None = None
 
 
 class Attempt(Record):
     id: str
     method: Method
     status: AttemptStatus
+    capture: Capture = "now"
+    authorised_dong: int = 0
+    """What the card's bank has reserved for this attempt; no money until it is captured."""
+    capture_dong: int | None = None
+    """What was asked to be taken of it: in hand once the status is `succeeded`, carried out again until then."""
     amount_dong: Dong
     received_dong: int = 0
     """What this attempt brought in; differs from `amount_dong` when the status is `succeeded_mismatch`."""

@@ -7,6 +7,10 @@ class PaymentUnknown(NotFound):
     kind = "payment-not-found"
 
 
+class AttemptUnknown(NotFound):
+    kind = "attempt-not-found"
+
+
 class RefundUnknown(NotFound):
     kind = "refund-not-found"
 
@@ -39,6 +43,36 @@ class AttemptLive(WrongMoment):
     kind = "attempt-live"
     title_vi = "Đang có một lần thanh toán chưa kết thúc"
     title_en = "An attempt is still under way"
+
+
+class NothingAuthorised(WrongMoment):
+    kind = "nothing-authorised"
+    title_vi = "Chưa có khoản tiền nào được giữ để thu"
+    title_en = "No money is reserved that could be captured"
+
+
+class AuthorisationEnded(WrongMoment):
+    kind = "authorisation-ended"
+    title_vi = "Việc giữ tiền đã kết thúc"
+    title_en = "The authorisation has ended"
+
+
+class CaptureDiffers(WrongMoment):
+    kind = "capture-differs"
+    title_vi = "Khoản giữ đã được thu với số tiền khác"
+    title_en = "The authorisation was captured with another amount"
+
+
+class CaptureRefused(WrongMoment):
+    kind = "capture-refused"
+    title_vi = "Cổng thanh toán từ chối thu"
+    title_en = "The gateway refused the capture"
+
+
+class MoneyCaptured(WrongMoment):
+    kind = "money-captured"
+    title_vi = "Tiền giữ trên thẻ đã được thu"
+    title_en = "The reserved money has been captured"
 
 
 class CashExpected(WrongMoment):

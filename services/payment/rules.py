@@ -22,8 +22,11 @@ from services.payment.contract import (
 
 Ended = Literal["expired", "cancelled"]
 
-LIVE: frozenset[AttemptStatus] = frozenset({"created", "pending", "requires_action", "unknown"})
-"""An attempt that may still bring money by itself; a bill has at most one."""
+LIVE: frozenset[AttemptStatus] = frozenset({"created", "pending", "requires_action", "authorised", "unknown"})
+"""An attempt that may still bring money; a bill has at most one."""
+
+BEFORE_AUTHORISED: frozenset[AttemptStatus] = frozenset({"created", "pending", "requires_action"})
+"""Where no attempt returns to once a card's bank has reserved its money: such news is older than what is known."""
 
 REQUERY_SECONDS = (2, 10, 60, 600, 3_600, 6 * 3_600)
 """When a card attempt or a refund without a final answer is asked about again; the last pause repeats."""
@@ -36,6 +39,9 @@ ATTEMPT_EDGES: Mapping[tuple[AttemptStatus, AttemptStatus], str] = {
     ("pending", "unknown"): "attempt_unknown",
     ("requires_action", "pending"): "attempt_pending",
     ("requires_action", "unknown"): "attempt_unknown",
+    **{(waiting, "authorised"): "attempt_authorised" for waiting in sorted(BEFORE_AUTHORISED)},
+    ("authorised", "unknown"): "attempt_unknown",
+    ("unknown", "authorised"): "attempt_authorised",
     ("unknown", "pending"): "attempt_pending",
     ("unknown", "requires_action"): "attempt_requires_action",
     **{(live, end): f"attempt_{end}" for live in sorted(LIVE) for end in ("failed", "expired", "cancelled")},
@@ -165,7 +171,10 @@ EFFECTS: Mapping[str, Effect] = {
     "attempt_started": Effect(live="created"),
     "attempt_pending": Effect(live="pending"),
     "attempt_requires_action": Effect(live="requires_action"),
+    "attempt_authorised": Effect(live="authorised"),
     "attempt_unknown": Effect(live="unknown"),
+    "capture_requested": Effect(),
+    "capture_refused": Effect(),
     "attempt_succeeded": Effect(ends_live=True),
     "attempt_succeeded_mismatch": Effect(ends_live=True),
     "attempt_succeeded_late": Effect(),
@@ -297,14 +306,19 @@ def dispute_steps(now: DisputeStatus, to: DisputeStatus) -> list[DisputeStatus]:
 def online_methods(standing: Standing, live_method: Method | None) -> tuple[Method, ...]:
     """The ways to pay that a citizen may choose now by themselves.
 
-    None beside a courier or counter that will ask for the same money, none while it is not known whether money was
-    taken, none for a bill that needs nothing.
+    None beside a courier or counter that will ask for the same money, none while a card's money is reserved or it is
+    not known whether money was taken, none for a bill that needs nothing.
     """
-    if standing.remaining_dong <= 0 or standing.live == "unknown":
+    if standing.remaining_dong <= 0 or standing.live in ("unknown", "authorised"):
         return ()
     if live_method in ("cash_on_delivery", "cash_at_counter"):
         return ()
     return ("vietqr", "card")
+
+
+def capturable_dong(standing: Standing, authorised_dong: int) -> int:
+    """The most that may be captured of an authorisation: never more than the bill still needs."""
+    return min(authorised_dong, standing.remaining_dong)
 
 
 def policy_for(standing: Standing, amount_dong: int, *, came_before: bool) -> MoneyPolicy:
@@ -338,7 +352,7 @@ GATEWAY_STATUSES: Mapping[str, AttemptStatus] = {
     "requires_confirmation": "pending",
     "requires_action": "requires_action",
     "processing": "pending",
-    "requires_capture": "pending",
+    "requires_capture": "authorised",
     "canceled": "cancelled",
     "failed": "failed",
     "succeeded": "succeeded",

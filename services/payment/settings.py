@@ -65,6 +65,9 @@ class PaymentSettings(ServiceSettings):
 
     card_attempt_seconds: Seconds = 30 * 60
     """Life of a card attempt when the caller names none."""
+    card_authorisation_seconds: Seconds = 6 * 86_400
+    """How long money reserved on a card waits for its capture before it is released; never beyond the bill's own time.
+    Card networks let an authorisation lapse after about seven days."""
     vietqr_attempt_seconds: Seconds = 15 * 60
     """Life of a VietQR attempt when the caller names none."""
     cash_attempt_seconds: Seconds = 30 * 86_400

@@ -29,6 +29,8 @@ class Terms:
     cash_attempt_seconds: int
     bank_overdue_days: int
     refund_after_settlement: Literal["treasury_voucher", "gateway"] = "treasury_voucher"
+    authorisation_seconds: int = 6 * 86_400
+    """How long a card's money may stay reserved; longer than this a bank need not keep its word."""
 
     def code_for(self, *parts: str) -> str:
         """An unguessable code that proves we wrote `parts`: 32 hexadecimal digits of HMAC-SHA256."""

@@ -24,6 +24,11 @@ class GatewayBooks:
         wanted = "json_extract(document, '$.metadata.payment_id') = ?"
         return self._documents(f"select document from charges where {wanted}", payment_id)
 
+    def intents(self, payment_id: str) -> list[dict[str, Any]]:
+        """Every intent of one of our payments."""
+        wanted = "json_extract(document, '$.metadata.payment_id') = ?"
+        return self._documents(f"select document from payment_intents where {wanted}", payment_id)
+
     def refunds(self, charges: list[str]) -> list[dict[str, Any]]:
         """The refunds of these charges that gave money back."""
         found = [each for charge in charges for each in self._of_charge(charge)]

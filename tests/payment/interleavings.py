@@ -32,6 +32,7 @@ from services.payment.bank import BankUnreachable
 from services.payment.contract import (
     AnswerDispute,
     CancelPayment,
+    CaptureAttempt,
     CreateAttempt,
     CreatePayment,
     DecideRefund,
@@ -41,7 +42,17 @@ from services.payment.contract import (
     RequestRefund,
 )
 from services.payment.gateway import GatewayError
-from services.payment.operations import attempts, disputes, inbox, payments, receipts, refund_routes, refunds, vouchers
+from services.payment.operations import (
+    attempts,
+    captures,
+    disputes,
+    inbox,
+    payments,
+    receipts,
+    refund_routes,
+    refunds,
+    vouchers,
+)
 from services.payment.operations.settlements import import_settlements
 from services.payment.operations.sweeper import sweep_once
 from services.payment.till import local_date
@@ -95,6 +106,38 @@ class Sequence:
         card = self.chance.choice(CARDS)
         wish = CreateAttempt(method="card", payment_method=card, replace=self.chance.random() < 0.5)
         await attempts.start_attempt(self.world.till, self._bill(), wish, actor="citizen")
+
+    async def authorise(self) -> None:
+        """Money is reserved, at once or on the hosted page."""
+        wish = CreateAttempt(
+            method="card",
+            payment_method=self.chance.choice(CARDS),
+            replace=self.chance.random() < 0.5,
+            capture="later",
+        )
+        actor = self.chance.choice(("citizen", "agency"))
+        await attempts.start_attempt(self.world.till, self._bill(), wish, actor=actor)
+
+    async def capture(self) -> None:
+        """All of it, a part, too much; also of what is not reserved or no longer is."""
+        rows = await self._rows("select id, payment_id, amount_dong from attempt where capture = 'later'")
+        if rows:
+            attempt_id, payment_id, amount = self.chance.choice(rows)
+            wish = CaptureAttempt(amount_dong=self.chance.choice((None, None, amount, max(1, amount // 2), amount + 1)))
+            await captures.capture_attempt(self.world.till, payment_id, attempt_id, wish, actor="agency")
+
+    async def void(self) -> None:
+        """A bill with a reservation is cancelled."""
+        rows = await self._rows("select payment_id from attempt where status = 'authorised'")
+        if rows:
+            wish = CancelPayment(reason="withdrawn")
+            await attempts.cancel_payment(self.world.till, self.chance.choice(rows)[0], wish, actor="agency")
+
+    async def lapse(self) -> None:
+        """The gateway gives a reservation up by itself."""
+        rows = await self._rows("select gateway_intent_id from attempt where authorised_dong > 0")
+        if rows:
+            await self.world.gateway.post(f"/_sandbox/payment_intents/{self.chance.choice(rows)[0]}/lapse")
 
     async def show_a_code(self) -> None:
         wish = CreateAttempt(method="vietqr", replace=self.chance.random() < 0.5)
@@ -250,7 +293,9 @@ class Sequence:
             self.world.line.before = before
         else:
             self.world.line.after = after
-        step = self.chance.choice(("pay_by_card", "pay_by_card", "cancel", "decide_a_refund", "sweep", "hear"))
+        step = self.chance.choice(
+            ("pay_by_card", "authorise", "capture", "capture", "void", "cancel", "decide_a_refund", "sweep", "hear")
+        )
         await getattr(self, step)()
 
     async def end(self) -> None:
@@ -275,6 +320,10 @@ class Sequence:
 STEPS = {
     "open_bill": 1,
     "pay_by_card": 5,
+    "authorise": 4,
+    "capture": 4,
+    "void": 1,
+    "lapse": 1,
     "show_a_code": 3,
     "pay_on_the_hosted_page": 4,
     "transfer": 3,
@@ -344,10 +393,15 @@ async def prove(world: World, sequence: Sequence, gateway_file: Path) -> None:
         assert asked <= payment["paid_dong"], "more refunds than was paid"
         live = await world.database.fetchval(
             "select count(*) from attempt where payment_id = $1"
-            " and status in ('created', 'pending', 'requires_action', 'unknown')",
+            " and status in ('created', 'pending', 'requires_action', 'authorised', 'unknown')",
             payment_id,
         )
         assert live <= 1, "two live attempts"
+        held = sum(1 for row in gateway.intents(payment_id) if row["status"] == "requires_capture")
+        known = await world.database.fetchval(
+            "select count(*) from attempt where payment_id = $1 and status = 'authorised'", payment_id
+        )
+        assert held == known, "the gateway holds money that no live attempt knows of, or the other way round"
         unsure = await world.database.fetchval(
             "select count(*) from attempt where payment_id = $1 and status = 'unknown'", payment_id
         )

@@ -29,7 +29,7 @@ async def _payments_are_their_facts(database: asyncpg.Pool) -> None:
         assert rules.status_of(standing) == payment["status"]
         live = await database.fetchval(
             "select status from attempt where payment_id = $1"
-            " and status in ('created', 'pending', 'requires_action', 'unknown')",
+            " and status in ('created', 'pending', 'requires_action', 'authorised', 'unknown')",
             payment["id"],
         )
         assert live == payment["live"]

@@ -6,6 +6,7 @@ same key and by the sweeper's questions alone.
 
 import asyncio
 import functools
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,6 +192,30 @@ async def _answer(world: World, context: Context) -> None:
     await world.call("POST", f"/v1/disputes/{context['dispute']}/answer", body, key=f"answer-{context['dispute']}")
 
 
+async def _reserved(world: World) -> Context:
+    """A card's money is reserved for the bill and waits for its capture."""
+    context = await _bill(world)
+    context["attempt"] = await world.attempt(context["payment"], payment_method="pm_card_visa", capture="later")
+    return context
+
+
+async def _reserve(world: World, context: Context) -> None:
+    payment = context["payment"]
+    await _attempt(world, payment, f"reserve-{payment['id']}", payment_method="pm_card_visa", capture="later")
+
+
+async def _capture(world: World, context: Context) -> None:
+    payment, attempt = context["payment"], context["attempt"]
+    path = f"/v1/payments/{payment['id']}/attempts/{attempt['id']}/capture"
+    await world.call("POST", path, {"amount_dong": 100_000}, key=f"capture-{payment['id']}")
+
+
+async def _reserved_and_expired(world: World) -> Context:
+    context = await _reserved(world)
+    await world.pass_time(context["payment"], bill=True)
+    return context
+
+
 SCENARIOS = {
     "open the bill": Scenario(_nothing_yet, _open, ("open", 0, 0)),
     "create and confirm": Scenario(_bill, _pay, ("paid", 150_000, 0)),
@@ -200,6 +225,10 @@ SCENARIOS = {
     "webhook of the gateway": Scenario(_told_by_webhook, _webhook, ("paid", 150_000, 0)),
     "cancel while a card may pay": Scenario(_unpaid_card, _cancel, ("cancelled", 0, 0)),
     "replace an attempt": Scenario(_unpaid_card, _replace, ("paid", 150_000, 0)),
+    "reserve": Scenario(_bill, _reserve, ("pending", 0, 0)),
+    "capture a part": Scenario(_reserved, _capture, ("partially_paid", 100_000, 0)),
+    "void": Scenario(_reserved, _cancel, ("cancelled", 0, 0)),
+    "reservation expires": Scenario(_reserved_and_expired, _sweep, ("expired", 0, 0)),
     "ask for a refund": Scenario(_paid, _ask_back, ("refund_pending", 100_000, 0)),
     "approve and send a refund": Scenario(_refund_asked, _decide, ("paid", 100_000, 40_000)),
     "refund by transfer": Scenario(_transfer_refund_asked, _decide, ("refunded", 0, 0)),
@@ -211,6 +240,8 @@ SCENARIOS = {
 
 
 QUICK = {"open the bill", "cash at the door"}
+STRIDE = int(os.environ.get("CRASH_STRIDE", "5"))
+"""Awaits from one death to the next. `make crashes` takes every one, which is an hour's work for a small machine."""
 
 
 @pytest.mark.parametrize(
@@ -234,10 +265,10 @@ async def test_whatever_await_the_service_dies_at_all_books_agree_afterwards(
 
 
 async def die_everywhere(lives: Lives, scenario: Scenario, gateway_file: Path) -> int:
-    """Play a scenario once for each of its awaits, dying there; how many there were."""
-    die_at = 0
+    """Play a scenario once for each of its awaits, or each STRIDE-th, dying there; how many awaits there were."""
+    die_at = 1 - STRIDE
     while True:
-        die_at += 1
+        die_at += STRIDE
         context = await scenario.prepare(lives.world)
         await lives.world.make_due()
         died = await lives.dies_in(functools.partial(scenario.act, lives.world, context), die_at=die_at)
@@ -246,6 +277,8 @@ async def die_everywhere(lives: Lives, scenario: Scenario, gateway_file: Path) -
             await scenario.act(lives.world, context)
         await _come_to_rest(lives.world)
         await _agree(lives.world, context, scenario.expect, gateway_file, die_at=die_at)
+        if scenario.expect[0] == "pending":
+            await _cancel(lives.world, context)  # or the reservations left over would fill the sweeper's rounds
         if not died:
             return die_at - 1
 
@@ -267,10 +300,11 @@ async def _agree(world: World, context: Context, expect: tuple[str, int, int], f
     status, charged, given_back = expect
     gateway = GatewayBooks(file)
     charges = [row for row in gateway.charges(payment["id"]) if row["captured"] and row["status"] == "succeeded"]
-    refunds = gateway.refunds([row["id"] for row in charges])
+    # What a partial capture releases shows as a refund that moved nothing.
+    refunds = [row for row in gateway.refunds([row["id"] for row in charges]) if row["balance_transaction"]]
     where = f"died at await {die_at}"
     assert payment["status"] == status, where
-    assert [row["amount"] for row in charges] == ([charged] if charged else []), where
+    assert [row["amount_captured"] for row in charges] == ([charged] if charged else []), where
     assert [row["amount"] for row in refunds] == ([given_back] if given_back else []), where
     took = await world.database.fetchval(
         "select coalesce(sum(amount_dong), 0) from intake where payment_id = $1 and source = 'gateway'", payment["id"]
@@ -285,6 +319,11 @@ async def _agree(world: World, context: Context, expect: tuple[str, int, int], f
         "select count(*) from attempt where payment_id = $1 and status in ('created', 'unknown')", payment["id"]
     )
     assert live == 0, where
+    holds = [row["status"] for row in gateway.intents(payment["id"])]
+    reserved = await world.database.fetchval(
+        "select count(*) from attempt where payment_id = $1 and status = 'authorised'", payment["id"]
+    )
+    assert holds.count("requires_capture") == reserved, where
     if "dispute" in context:
         dispute = (await world.gateway.get(f"/v1/disputes/{context['dispute']}")).json()
         known = await world.database.fetchrow("select * from dispute where id = $1", context["dispute"])

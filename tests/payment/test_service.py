@@ -27,7 +27,7 @@ def test_the_openapi_document_is_valid_and_shows_the_key_of_every_write() -> Non
         for method, operation in item.items()
         if method != "get" and path.startswith("/v1/") and "/webhook_" not in path
     }
-    assert len(writes) == 20
+    assert len(writes) == 22
     assert all("Idempotency-Key" in names for names in writes.values())
     assert not [path for path in document["paths"] if path.startswith(("/payments", "/desk"))]
 

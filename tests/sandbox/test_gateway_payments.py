@@ -212,6 +212,24 @@ async def test_cancel_releases_an_authorised_amount_and_refuses_a_paid_one(gatew
     assert (await gateway.get("/_sandbox/totals")).json()["charges_dong"] == 150_000
 
 
+async def test_an_authorisation_lapses_once_and_only_while_it_stands(gateway: httpx.AsyncClient) -> None:
+    held, done = await paid(gateway, capture_method="manual"), await paid(gateway)
+
+    lapsed = (await gateway.post(f"/_sandbox/payment_intents/{held['id']}/lapse")).json()
+    again = await gateway.post(f"/_sandbox/payment_intents/{held['id']}/lapse")
+    of_a_paid_one = await gateway.post(f"/_sandbox/payment_intents/{done['id']}/lapse")
+    late = await gateway.post(f"/v1/payment_intents/{held['id']}/capture")
+
+    assert (lapsed["status"], lapsed["cancellation_reason"], lapsed["amount_capturable"]) == (
+        "canceled",
+        "automatic",
+        0,
+    )
+    assert [answer.status_code for answer in (again, of_a_paid_one, late)] == [400, 400, 400]
+    charge = (await gateway.get(f"/v1/charges/{lapsed['latest_charge']}")).json()
+    assert (charge["captured"], charge["amount_refunded"]) == (False, 150_000)
+
+
 async def test_metadata_merges_and_the_amount_is_fixed_after_success(gateway: httpx.AsyncClient) -> None:
     intent = await paid(gateway, **{"metadata[a]": "1", "metadata[b]": "2"})
     address = f"/v1/payment_intents/{intent['id']}"

@@ -11,6 +11,7 @@ from services.payment.till import Terms, Till
 _IDENTITY = r"^[A-Za-z0-9_\-]{1,64}$"
 
 PaymentId = Annotated[str, Path(alias="payment_id", pattern=_IDENTITY, description="Id of a payment, `pay_…`")]
+AttemptId = Annotated[str, Path(alias="attempt_id", pattern=_IDENTITY, description="Id of an attempt, `att_…`")]
 RefundId = Annotated[str, Path(alias="refund_id", pattern=_IDENTITY, description="Id of a refund, `rfd_…`")]
 BreakId = Annotated[str, Path(alias="break_id", pattern=_IDENTITY, description="Id of a break, `brk_…`")]
 DossierCodePath = Annotated[str, Path(alias="dossier_code", pattern=DOSSIER_CODE_PATTERN)]

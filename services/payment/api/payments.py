@@ -9,6 +9,7 @@ from kit.db import SessionDep, UnitOfWorkRoute
 from services.payment import receipts
 from services.payment.api.parameters import (
     LIMIT,
+    AttemptId,
     Cursor,
     DossierCodePath,
     DossierCodeQuery,
@@ -21,6 +22,7 @@ from services.payment.contract import (
     Attempt,
     BusinessDate,
     CancelPayment,
+    CaptureAttempt,
     CreateAttempt,
     CreatePayment,
     Method,
@@ -35,6 +37,7 @@ from services.payment.contract import (
     Remittance,
 )
 from services.payment.operations import attempts as attempt_operations
+from services.payment.operations import captures
 from services.payment.operations import payments as operations
 from services.payment.operations.posting import payment_unknown
 from services.payment.problems import PaymentUnknown
@@ -110,6 +113,21 @@ async def start_attempt(payment_id: PaymentId, body: CreateAttempt, till: TillDe
     return queries.attempt_record(row)
 
 
+@router.post(
+    "/v1/payments/{payment_id}/attempts/{attempt_id}/capture",
+    tags=["payments"],
+    summary="Take money that a card has reserved",
+)
+async def capture_attempt(
+    payment_id: PaymentId, attempt_id: AttemptId, body: CaptureAttempt, till: TillDep, caller: Writer
+) -> Attempt:
+    """Once an attempt: less than is reserved releases the rest. The same amount again gives the same answer, another
+    one 409, more than is reserved or due 422. Without the gateway's answer the attempt is `unknown` and asked about;
+    `authorised` with a `capture_dong` means that the capture is recorded and will be carried out."""
+    row = await captures.capture_attempt(till, payment_id, attempt_id, body, actor=caller.actor)
+    return queries.attempt_record(row)
+
+
 @router.post("/v1/payments/{payment_id}/refresh", tags=["payments"], summary="Ask the gateway again")
 async def refresh_payment(
     payment_id: PaymentId, till: TillDep, session: SessionDep, terms: TermsDep, _: Writer
@@ -133,7 +151,8 @@ async def cancel_payment(
     payment_id: PaymentId, body: CancelPayment, till: TillDep, session: SessionDep, terms: TermsDep, caller: Writer
 ) -> Payment:
     """What is unpaid is reversed; what was paid stays to be refunded. The gateway is asked first, and money it has
-    taken is booked: a bill found paid stays `paid`."""
+    taken is booked: a bill found paid stays `paid`. Money that a card has reserved is released; once all of it has been
+    captured there is nothing to end, and 409 says so."""
     await attempt_operations.cancel_payment(till, payment_id, body, actor=caller.actor)
     return await _shown(session, payment_id, terms)
 

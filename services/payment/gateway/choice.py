@@ -36,12 +36,24 @@ class ChosenGateway:
         key: str,
         payment_method: str | None = None,
         expires_at: datetime | None = None,
+        capture_later: bool = False,
     ) -> Intent:
         """At the chosen gateway; a named card always at the wire that knows cards."""
-        gateway = self._wire if payment_method else self._chosen
-        return await gateway.create_intent(
-            amount_dong, metadata=metadata, key=key, payment_method=payment_method, expires_at=expires_at
+        return await self._for_new(payment_method).create_intent(
+            amount_dong,
+            metadata=metadata,
+            key=key,
+            payment_method=payment_method,
+            expires_at=expires_at,
+            capture_later=capture_later,
         )
+
+    def can_reserve(self, *, payment_method: str | None) -> bool:
+        """Whether the gateway that would take the new intent can."""
+        return self._for_new(payment_method).can_reserve(payment_method=payment_method)
+
+    def _for_new(self, payment_method: str | None) -> Gateway:
+        return self._wire if payment_method else self._chosen
 
     async def retrieve_intent(self, intent_id: str) -> Intent:
         """At the gateway of the intent."""

@@ -87,6 +87,10 @@ class GatewayClient:
             form["capture_method"] = "manual"
         return intent_of(await self._post(path_of("payment_intents"), form, key))
 
+    def can_reserve(self, *, payment_method: str | None) -> bool:  # noqa: ARG002 — every card of this wire can
+        """Always."""
+        return True
+
     async def retrieve_intent(self, intent_id: str) -> Intent:
         """The intent as it stands."""
         return intent_of(await self._get("payment_intents", intent_id))

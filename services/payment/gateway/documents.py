@@ -47,6 +47,7 @@ def intent_of(document: Document) -> Intent:
         action_url=(action.get("redirect_to_url") or {}).get("url"),
         error=str(error.get("decline_code") or error.get("code") or ""),
         capturable_dong=int(document.get("amount_capturable") or 0),
+        lapsed=document.get("cancellation_reason") == "automatic",
     )
 
 

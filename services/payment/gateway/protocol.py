@@ -30,6 +30,8 @@ class Intent:
     error: str
     capturable_dong: int = 0
     """Authorised and not yet taken."""
+    lapsed: bool = False
+    """Cancelled by the gateway itself, because the authorisation had stood too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +207,16 @@ class Gateway(Protocol):
         key: str,
         payment_method: str | None = None,
         expires_at: datetime | None = None,
+        capture_later: bool = False,
     ) -> Intent:
-        """A new intent that has taken no money. `expires_at` is for gateways whose links end by themselves."""
+        """A new intent that has taken no money. `expires_at` is for gateways whose links end by themselves.
+
+        With `capture_later` the payer's consent only reserves the money, at gateways of which `can_reserve` is true.
+        """
+        ...
+
+    def can_reserve(self, *, payment_method: str | None) -> bool:
+        """Whether a new intent for this card (None: the payer names it later) can be captured later."""
         ...
 
     async def retrieve_intent(self, intent_id: str) -> Intent:

@@ -125,8 +125,14 @@ class RedirectGateway:
         key: str,  # noqa: ARG002 — the link is made here: nothing is sent that could be repeated
         payment_method: str | None = None,  # noqa: ARG002 — the person chooses at the gateway
         expires_at: datetime | None = None,
+        capture_later: bool = False,
     ) -> Intent:
-        """A signed link to the gateway's page for the order `metadata["reference"]`; no call is made."""
+        """A signed link to the gateway's page for the order `metadata["reference"]`; no call is made.
+
+        Refused with `capture_later`: whoever pays at this gateway has paid.
+        """
+        if capture_later:
+            _unknown_call("capture_later")
         moment = self._clock()
         order = Order(
             reference=metadata["reference"],
@@ -136,6 +142,10 @@ class RedirectGateway:
         )
         order_of(order.intent_id)  # a reference or amount that could not be read back is refused now
         return _intent(order, "requires_action", action_url=self._link(order), metadata=metadata)
+
+    def can_reserve(self, *, payment_method: str | None) -> bool:  # noqa: ARG002
+        """Never: money is taken at once."""
+        return False
 
     async def retrieve_intent(self, intent_id: str) -> Intent:
         """The order as the gateway knows it. One that nobody has opened yet is open."""

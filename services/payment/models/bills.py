@@ -119,12 +119,23 @@ class Attempt(Model, table=True):
     __tablename__ = "attempt"
     __table_args__ = (
         CheckConstraint("amount_dong > 0 and received_dong >= 0", name="asks_for_money"),
+        CheckConstraint("capture = 'now' or method = 'card'", name="only_cards_reserve"),
+        CheckConstraint(
+            "status <> 'authorised' or (capture = 'later' and authorised_dong > 0)", name="authorised_for_later"
+        ),
+        CheckConstraint(
+            "authorised_dong >= 0 and (capture_dong is null"
+            " or (capture = 'later' and capture_dong between 1 and authorised_dong))",
+            name="captures_within_authorised",
+        ),
+        one_of("capture", "now", "later"),
         one_of("method", "card", "vietqr", "cash_on_delivery", "cash_at_counter"),
         one_of(
             "status",
             "created",
             "pending",
             "requires_action",
+            "authorised",
             "succeeded",
             "succeeded_mismatch",
             "failed",
@@ -136,12 +147,12 @@ class Attempt(Model, table=True):
             "uq_attempt_one_live",
             "payment_id",
             unique=True,
-            postgresql_where=text("status in ('created', 'pending', 'requires_action', 'unknown')"),
+            postgresql_where=text("status in ('created', 'pending', 'requires_action', 'authorised', 'unknown')"),
         ),
         Index(
             "ix_attempt_due",
             "next_check_at",
-            postgresql_where=text("status in ('created', 'pending', 'requires_action', 'unknown')"),
+            postgresql_where=text("status in ('created', 'pending', 'requires_action', 'authorised', 'unknown')"),
         ),
     )
 
@@ -151,6 +162,11 @@ class Attempt(Model, table=True):
     status: str
     amount_dong: int = dong()
     received_dong: int = dong(0)
+    capture: str = Field(default="now", sa_column_kwargs={"server_default": "now"})
+    authorised_dong: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    """What the card's bank reserved; it stays as history when the authorisation has ended."""
+    capture_dong: int | None = Field(default=None, sa_type=BigInteger)
+    """What is to be taken of it: written before the gateway is called, so that whoever comes next calls again."""
     reference: str = Field(unique=True)
     qr_payload: str | None = None
     payment_method: str | None = None

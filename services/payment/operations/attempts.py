@@ -22,7 +22,8 @@ from services.payment.models import Attempt, Intake, Payment
 from services.payment.operations.money import Arrival, move_attempt, receive
 from services.payment.operations.payments import cancel_now, live_attempt
 from services.payment.operations.posting import SYSTEM, announce, locked_payment, record, standing_of
-from services.payment.problems import AttemptLive, CashExpected, GatewayAway, NothingToCollect
+from services.payment.operations.reservations import check_reservable, only_captured, release_forgotten
+from services.payment.problems import AttemptLive, CashExpected, GatewayAway, MoneyCaptured, NothingToCollect
 from services.payment.till import Terms, Till
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,10 @@ async def start_attempt(till: Till, payment_id: str, wish: CreateAttempt, *, act
 
     Raises NothingToCollect, or AttemptLive while another attempt is live (unless `replace` gives it up first).
     A gateway without an answer leaves the attempt `unknown`, which blocks further attempts until it is known.
+    Raises BadInput for money to be captured later where nothing can reserve it.
     """
+    if wish.capture == "later":
+        check_reservable(till, wish)
     if wish.replace:
         await _give_up_live(till, payment_id, actor=actor)
     try:
@@ -88,6 +92,7 @@ async def _write_attempt(
         reference=reference,
         qr_payload=_qr_payload(terms, remaining, reference) if wish.method == "vietqr" else None,
         payment_method=wish.payment_method if wish.method == "card" else None,
+        capture=wish.capture,
         next_check_at=_first_check(wish.method, moment, expires_at),
         expires_at=expires_at,
         created_at=moment,
@@ -130,6 +135,9 @@ def _attempt_live(live: Attempt | None) -> AttemptLive:
     if unknown:
         vi = "Chưa rõ lần thanh toán trước đã thu tiền hay chưa; hãy chờ hệ thống hỏi lại cổng thanh toán."
         en = "It is not known whether the last attempt took money; wait until the gateway has been asked again."
+    elif live is not None and live.status == "authorised":
+        vi = "Tiền đang được giữ trên thẻ, chưa thu; hãy thu, hoặc gửi replace=true để hủy giữ và nộp cách khác."
+        en = "A card's money is reserved, not captured; capture it, or send replace=true to release it and start anew."
     else:
         vi = (
             "Lần thanh toán trước chưa kết thúc; hãy hoàn tất, chờ hết hạn, hoặc gửi replace=true để thay bằng lần mới."
@@ -147,6 +155,12 @@ async def _give_up_live(till: Till, payment_id: str, *, actor: str) -> None:
     async with transaction(till.sessions) as session:
         payment = await locked_payment(session, payment_id)
         live = await live_attempt(session, payment_id)
+        if live is not None and actor == CITIZEN and live.status == "authorised":
+            raise AttemptLive(
+                "Tiền đang được giữ trên thẻ cho khoản này; cơ quan sẽ thu hoặc trả lại, không cần nộp cách khác.",
+                "Money is reserved on a card for this bill; the agency takes or releases it. Do not pay another way.",
+                extra={"attempt_id": live.id, "attempt_status": live.status},
+            )
         if (
             live is not None
             and actor == CITIZEN
@@ -224,10 +238,7 @@ async def _intent_now(till: Till, attempt: Attempt, payment: Payment, *, ending:
     if intent.status == "requires_confirmation" and not ending:
         intent = await _confirmed(till, attempt, payment, intent)
     if intent.status == "requires_capture" and not ending:
-        try:
-            intent = await gateway.capture_intent(intent.id, key=f"{attempt.id}:payment_intents.capture")
-        except GatewayUnreachable as error:
-            raise _Unsure(str(error)) from error
+        intent = await _as_captured(till, attempt, intent)
     if ending and intent.status in _CANCELLABLE | {"requires_capture"}:
         try:
             intent = await gateway.cancel_intent(intent.id, key=f"{attempt.id}:payment_intents.cancel")
@@ -250,6 +261,7 @@ async def _create_intent(till: Till, attempt: Attempt, payment: Payment) -> Inte
             key=f"{attempt.id}:payment_intents.create",
             payment_method=attempt.payment_method,
             expires_at=attempt.expires_at,
+            capture_later=attempt.capture == "later",
         )
     except GatewayUnreachable as error:
         raise _Unsure(str(error)) from error
@@ -268,6 +280,48 @@ async def _confirmed(till: Till, attempt: Attempt, payment: Payment, intent: Int
         if refusal.intent is not None:
             return refusal.intent
         return await till.gateway.retrieve_intent(intent.id)
+
+
+async def _as_captured(till: Till, attempt: Attempt, intent: Intent) -> Intent:
+    """The intent after what is to be taken of it has been taken; unchanged while it is to stay reserved.
+
+    A refused capture is forgotten, so that another amount may be asked for.
+    """
+    if attempt.capture == "later" and attempt.capture_dong is None:
+        return intent
+    key = f"{attempt.id}:payment_intents.capture"
+    if attempt.capture_dong is not None:
+        key = f"{key}:{attempt.capture_dong}"
+    try:
+        return await till.gateway.capture_intent(intent.id, key=key, amount_dong=attempt.capture_dong)
+    except GatewayUnreachable as error:
+        raise _Unsure(str(error)) from error
+    except GatewayRefused as refusal:
+        intent = await till.gateway.retrieve_intent(intent.id)
+        if intent.status == "requires_capture" and attempt.capture_dong is not None:
+            await _forget_capture(till, attempt, refusal)
+        return intent
+
+
+async def _forget_capture(till: Till, attempt: Attempt, refusal: GatewayRefused) -> None:
+    async with transaction(till.sessions) as session:
+        payment = await locked_payment(session, attempt.payment_id)
+        row = await session.get(Attempt, attempt.id, populate_existing=True)
+        if row is None or row.status not in rules.LIVE or row.capture_dong != attempt.capture_dong:
+            return
+        asked, row.capture_dong = row.capture_dong, None
+        row.last_error = refusal.code[:300]
+        session.add(row)
+        await record(
+            session,
+            payment,
+            "capture_refused",
+            asked or 0,
+            occurred_at=now(),
+            actor="gateway",
+            detail=refusal.code,
+            attempt_id=row.id,
+        )
 
 
 async def fold_intent(
@@ -298,7 +352,13 @@ async def fold_intent(
     if attempt.status not in rules.LIVE:
         return
     to = _status_for(attempt, intent, ending=ending)
+    if to == "authorised" and not attempt.authorised_dong:
+        attempt.authorised_dong = intent.capturable_dong
+        attempt.expires_at = min(now() + timedelta(seconds=terms.authorisation_seconds), payment.expires_at)
+        attempt.check_count = 0
     _schedule(attempt, answered=to != "unknown")
+    if attempt.authorised_dong and to in rules.BEFORE_AUTHORISED:
+        return
     if to != attempt.status:
         await move_attempt(
             session, payment, attempt, to, occurred_at=now(), actor="gateway", detail=intent.error or intent.status
@@ -310,7 +370,11 @@ def _status_for(attempt: Attempt, intent: Intent, *, ending: bool) -> AttemptSta
     to = rules.GATEWAY_STATUSES.get(intent.status, "unknown")
     if intent.status == "requires_payment_method" and attempt.payment_method is not None and intent.error:
         return "failed"  # the named card was tried and refused; a hosted page lets the citizen try another
-    if to == "cancelled" and ending and attempt.expires_at <= now():
+    if to == "authorised" and attempt.capture == "now":
+        return "pending"  # the capture follows by itself
+    if to == "authorised" and intent.capturable_dong <= 0:
+        return "unknown"
+    if to == "cancelled" and (intent.lapsed or (ending and attempt.expires_at <= now())):
         return "expired"
     return to
 
@@ -397,6 +461,15 @@ async def expire_attempt(till: Till, attempt_id: str) -> None:
         attempt = await session.get(Attempt, attempt_id)
     if attempt is None or attempt.status not in rules.LIVE or attempt.expires_at > now():
         return
+    if attempt.capture_dong is not None:
+        await drive_attempt(till, attempt_id)  # asked for in time: whether it is still taken is the gateway's word
+        return
+    if attempt.capture == "later" and not attempt.authorised_dong and attempt.gateway_intent_id:
+        await _look_again(till, attempt)
+        async with till.sessions() as session:
+            attempt = await session.get(Attempt, attempt_id)
+        if attempt is None or attempt.expires_at > now():
+            return  # reserved in time, and the news was lost
     if attempt.method == "card":
         await drive_attempt(till, attempt_id, ending=True)
         return
@@ -460,12 +533,18 @@ async def _look_again(till: Till, attempt: Attempt) -> None:
         return
     async with transaction(till.sessions) as session:
         await fold_intent(session, attempt.id, intent, till.terms)
+    try:
+        await release_forgotten(till, attempt.id, intent)
+    except GatewayError as error:
+        log.warning("a reservation could not be released", extra={"attempt": attempt.id, "reason": str(error)})
 
 
 async def cancel_payment(till: Till, payment_id: str, cancel: CancelPayment, *, actor: str) -> Payment:
     """End a bill: a live card intent is cancelled at the gateway first, and money found there is booked.
 
-    Raises GatewayAway while the gateway does not say whether it took money: the bill then stays as it is.
+    Money that a card has reserved is released. Raises GatewayAway while the gateway does not say whether it took money:
+    the bill then stays as it is. Raises MoneyCaptured when the reserved money has been captured and nothing of the bill
+    is left to end: what was taken goes back by a refund.
     """
     async with till.sessions() as session:
         await locked_payment(session, payment_id)
@@ -473,8 +552,14 @@ async def cancel_payment(till: Till, payment_id: str, cancel: CancelPayment, *, 
     if live is not None and live.method == "card":
         await drive_attempt(till, live.id, ending=True)
     async with transaction(till.sessions) as session:
-        await locked_payment(session, payment_id)
+        payment = await locked_payment(session, payment_id)
         live = await live_attempt(session, payment_id)
+        if await only_captured(session, payment):
+            raise MoneyCaptured(
+                "Tiền giữ trên thẻ đã được thu đủ nên không hủy được nữa; hãy lập đề nghị hoàn trả.",
+                "The reserved money has been captured in full and cannot be released any more; ask for a refund.",
+                extra={"payment_status": payment.status},
+            )
         if live is not None and live.method == "card":
             raise GatewayAway(
                 "Cổng thanh toán chưa xác nhận khoản thu này đã được trả hay chưa; hãy thử hủy lại sau ít phút.",

@@ -23,6 +23,7 @@ from services.payment.operations.attempts import fold_intent
 from services.payment.operations.credits import take_credit
 from services.payment.operations.disputes import fold_dispute
 from services.payment.operations.refund_routes import fold_gateway_refund
+from services.payment.operations.reservations import release_forgotten
 from services.payment.till import Till
 
 log = logging.getLogger(__name__)
@@ -174,7 +175,8 @@ async def _fold_intent(till: Till, intent_id: str) -> str:
         if attempt_id is None:
             return "no attempt of ours"
         await fold_intent(session, attempt_id, intent, till.terms)
-        return f"folded {intent.status}"
+    await release_forgotten(till, attempt_id, intent)
+    return f"folded {intent.status}"
 
 
 async def _bank_notice(till: Till, row: _Job) -> str:

@@ -24,6 +24,13 @@ _ACCOUNTS = {
 }
 
 
+_ATTEMPT_NEWS = {
+    "authorised": "payment.attempt_authorised",
+    "failed": "payment.attempt_failed",
+    "expired": "payment.attempt_expired",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One arrival of money. `source` and `reference` are unique for ever; `subject` names it in the clearing."""
@@ -144,7 +151,8 @@ async def _settle_attempt(session: AsyncSession, payment: Payment, attempt: Atte
     session.add(attempt)
     if attempt.status in ("succeeded", "succeeded_mismatch"):
         return
-    exact = attempt.received_dong == attempt.amount_dong
+    expected = attempt.amount_dong if attempt.capture_dong is None else attempt.capture_dong
+    exact = attempt.received_dong == expected
     await move_attempt(
         session,
         payment,
@@ -165,7 +173,7 @@ async def move_attempt(
     actor: str,
     detail: str = "",
 ) -> None:
-    """Change an attempt along an edge of the table, with its fact, and announce an end without money."""
+    """Change an attempt along an edge of the table, with its fact; announce a reservation or an end without money."""
     kind = rules.attempt_fact(attempt.status, to)  # type: ignore[arg-type]
     attempt.status = to
     if to not in rules.LIVE:
@@ -174,6 +182,8 @@ async def move_attempt(
         attempt.last_error = detail[:300]
     session.add(attempt)
     amount = attempt.received_dong if to.startswith("succeeded") else attempt.amount_dong
+    if to == "authorised":
+        amount = attempt.authorised_dong
     await record(
         session,
         payment,
@@ -184,9 +194,9 @@ async def move_attempt(
         detail=detail or attempt.reference,
         attempt_id=attempt.id,
     )
-    news = {"failed": "payment.attempt_failed", "expired": "payment.attempt_expired"}.get(to)
+    news = _ATTEMPT_NEWS.get(to)
     if news is not None:
-        await announce(session, news, payment, attempt.amount_dong, occurred_at=occurred_at)
+        await announce(session, news, payment, amount, occurred_at=occurred_at)
 
 
 async def line_balances(session: AsyncSession, payment_id: str) -> list[rules.LineBalance]:

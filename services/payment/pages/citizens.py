@@ -54,7 +54,8 @@ _BANKS = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the pay page is about now. `name`: paid, ended, refunding, unknown, vietqr, card, cash or choose."""
+    """What the pay page is about now. `name`: paid, ended, refunding, unknown, authorised, vietqr, card, cash
+    or choose."""
 
     name: str
     live: Attempt | None
@@ -89,8 +90,8 @@ def stage_of(payment: Payment) -> Stage:
         return Stage(_ENDED[payment.status], None)
     if live is None:
         return Stage("choose", None)
-    if live.status == "unknown":
-        return Stage("unknown", live)
+    if live.status in ("unknown", "authorised"):
+        return Stage(live.status, live)
     return Stage(live.method if live.method in _ONLINE else "cash", live)
 
 
