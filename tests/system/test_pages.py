@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 _STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
-_VIEWS: list[tuple[str, Literal["light", "dark"]]] = [("desktop", "light"), ("phone", "light"), ("phone", "dark")]
+_VIEWS: list[tuple[str, Literal["light", "dark"]]] = [("desktop", "light"), ("phone", "dark")]
 
 
 @pytest.fixture
