@@ -494,7 +494,7 @@ async def test_the_page_is_small_and_says_nothing_of_anybody(field: Field, brows
         shell = await (await hand.context.request.get(f"{field.base}/courier/app")).text()
 
     worker = len((await field.post.client.get("/courier/sw.js")).content)
-    assert sum(scripts.values()) + worker < 61_440, scripts  # 60 KB
+    assert sum(scripts.values()) + worker < 60_000, scripts
     assert len([name for name in scripts if "/postal/" in name]) == 4
     assert sum(sizes.values()) < 200_000, sizes
     assert "buu-ta-1" not in shell

@@ -166,7 +166,6 @@ self.LT = (() => {
     }
   };
 
-  // A picture is kept, with its bytes, before any fact names it.
   const keepFile = async (bytes, type, kind) => {
     const space = await navigator.storage?.estimate?.();
     if (space?.quota && space.usage / space.quota > 0.95) throw new DOMException("nearly full", "QuotaExceededError");
@@ -222,7 +221,6 @@ self.LT = (() => {
     return counts;
   });
 
-  // Everything that has not arrived, as one file that another phone can take in.
   const rescue = () => transact(["events", "files", "blobs", "meta"], "readonly", async (store) => {
     const events = (await got(store("events").getAll())).filter((row) => row.state !== "stored");
     const files = [];

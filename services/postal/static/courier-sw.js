@@ -1,5 +1,4 @@
 // Keeps the courier's page on the phone, so that it opens without signal, and brings facts home when signal returns.
-// The service puts LT_VERSION and LT_FILES above these lines.
 "use strict";
 importScripts("/static/postal/courier-store.js", "/static/postal/courier-sync.js");
 const KEPT = `lien-thong-courier-${self.LT_VERSION}`;

@@ -35,7 +35,6 @@ LT.sync = (() => {
     return { status: response.status, ok: response.ok, answer };
   };
 
-  // Who is signed in now; the token for sending changes with every sign-in.
   const session = async () => {
     const { ok, answer } = await call("GET", "/courier/sync/session");
     if (!ok) throw new Stop("refused");
@@ -127,7 +126,6 @@ LT.sync = (() => {
     if (dropBytes) store("blobs").delete(sha256);
   });
 
-  // A file goes on from wherever the service says it has come to.
   const sendFile = async (file) => {
     const bytes = await LT.read("blobs", (store) => store.get(file.sha256));
     if (!bytes) return mark(file.sha256, { state: "refused", words: ["Ảnh không còn trên máy.", "The picture is no longer on the phone."] });

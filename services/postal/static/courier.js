@@ -42,7 +42,6 @@
     problem.hidden = !text;
     if (text) (focus ?? problem).focus?.();
   };
-  // What was being drawn when the courier went elsewhere is not shown any more.
   const mount = (page, at) => location.hash === at && !app.replaceChildren(page);
   const buzz = (pattern) => navigator.vibrate?.(pattern);
   const bad = (error) => { tell(say("not_saved"), "bad"); console.error(error); };
@@ -59,7 +58,7 @@
     try { await work(event); } catch (error) { bad(error); } finally { busy = false; }
   };
 
-  // --- what is where ---------------------------------------------------------------------------
+  // what is where
 
   const TASKS = ["pick_up", "deliver", "take_out", "hand_in", "keep", "done"];
   const nameOf = (stop) => stop.phone ? stop.name : `${say("agency")} ${stop.name}`;
@@ -129,7 +128,7 @@
     await showChip();
   };
 
-  // --- one stop --------------------------------------------------------------------------------
+  // one stop
 
   // A draft outlives a reload in the middle of a signature: fields, strokes and pictures, as they were.
   const drafts = new Map();
@@ -411,7 +410,7 @@
     mount(page, at);
   };
 
-  // --- scanning --------------------------------------------------------------------------------
+  // scanning
 
   const showScan = async (bulk) => {
     const at = location.hash;
@@ -490,7 +489,7 @@
     typed.focus();
   };
 
-  // --- the outbox ------------------------------------------------------------------------------
+  // the outbox
 
   const problemWords = (found) => found.problem ? say(found.problem, { name: found.name ?? "" }) : null;
   let total = 0;
@@ -539,7 +538,6 @@
     const update = one("[data-do=update]", page);
     update.hidden = !(await navigator.serviceWorker?.getRegistration("/courier"))?.waiting || found.unsent > 0;
     update.onclick = async () => (await navigator.serviceWorker.getRegistration("/courier")).waiting?.postMessage("take-over");
-    // Folded parts stay as the courier left them.
     const folded = all("details", app).map((part) => part.open);
     all("details", page).forEach((part, index) => { part.open = folded[index] ?? false; });
     mount(page, at);
@@ -602,7 +600,7 @@
     form.submit();
   };
 
-  // --- the way round ---------------------------------------------------------------------------
+  // the way round
 
   const route = async () => {
     LT.scan.stop();
